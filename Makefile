@@ -1,0 +1,60 @@
+# Each target sets up what it needs; `make demo` and `make test` are all a newcomer types.
+PYTHON ?= python3
+BIN := .venv/bin
+PYPROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PLUGINS := $(foreach toml,$(wildcard plugins/*/pyproject.toml),-e $(patsubst %/,%,$(dir $(toml))))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+SUITES := tests $(wildcard plugins/*/tests) examples/minimal_plugin/tests
+LONG ?= not long
+# Two torch threads on a busy machine are many times slower than one.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup setup-dev demo test test-long check bench docs clean
+
+help:
+	@echo "make demo       create five real tasks, train, predict, test, show a table"
+	@echo "make test       run the tests          make test-long  run the long ones too"
+	@echo "make check      lint, types, import rules"
+	@echo "make bench      measure every figure the project claims"
+	@echo "make docs       check the documentation"
+	@echo "make setup      only make .venv with mml in it (setup-dev: and the developer tools)"
+
+setup: .venv/.installed
+setup-dev: .venv/.installed-dev
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python constraints.txt $(PYPROJECTS)
+	@echo "installing mml-core and its first plugins into .venv (about two minutes)"
+	$(PIP) -e . $(PLUGINS)
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "installing the developer tools into .venv"
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+demo: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+test: setup-dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "$(LONG)" $(SUITES)
+
+test-long: LONG := long or not long
+test-long: test
+
+check: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup-dev
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+docs: setup-dev
+	$(BIN)/python -m pytest -q tests/docs
+
+clean:
+	rm -rf .venv demo-output build dist .pytest_cache .mypy_cache .ruff_cache
