@@ -1,0 +1,90 @@
+"""One background thread per process that beats for every lease the process holds."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from contextlib import suppress
+from typing import Protocol
+
+_BEAT_BYTES = 6
+_TAIL = '"}'
+
+
+class Beating(Protocol):
+    """What has to show that it lives."""
+
+    def beat(self) -> None:
+        """Change what others watch."""
+
+
+def with_beat(content: bytes) -> bytes:
+    """Append a heartbeat of fixed width to a JSON object, to be overwritten in place."""
+    return content[:-1] + f',"beat":"{secrets.token_hex(_BEAT_BYTES)}{_TAIL}'.encode()
+
+
+def write_beat(descriptor: int) -> None:
+    """Overwrite the heartbeat in place: the file keeps its length and is JSON at every moment."""
+    beat = secrets.token_hex(_BEAT_BYTES).encode()
+    os.pwrite(descriptor, beat, os.fstat(descriptor).st_size - len(beat) - len(_TAIL))
+    os.fsync(descriptor)
+
+
+class _Heart:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.changed = threading.Event()
+        self.due: dict[Beating, tuple[float, float]] = {}
+        self.thread: threading.Thread | None = None
+
+    def start(self, beating: Beating, interval: float) -> None:
+        with self.lock:
+            self.due[beating] = (time.monotonic() + interval, interval)
+            if self.thread is None:
+                self.thread = threading.Thread(target=self.run, name="mml-heartbeat", daemon=True)
+                self.thread.start()
+        self.changed.set()
+
+    def stop(self, beating: Beating) -> None:
+        with self.lock:
+            self.due.pop(beating, None)
+
+    def run(self) -> None:
+        while True:
+            with self.lock:
+                now = time.monotonic()
+                ready = [beating for beating, (when, _) in self.due.items() if when <= now]
+                for beating in ready:
+                    interval = self.due[beating][1]
+                    self.due[beating] = (now + interval, interval)
+                    # Under the lock, so that a lease is never closed in the middle of its beat. A beat that
+                    # fails (full disk, lost mount) is made up for by the next.
+                    with suppress(OSError):
+                        beating.beat()
+                waiting = min((when for when, _ in self.due.values()), default=None)
+            self.changed.wait(None if waiting is None else max(0.0, waiting - time.monotonic()))
+            self.changed.clear()
+
+
+_heart = _Heart()
+
+
+def start(beating: Beating, *, interval: float) -> None:
+    """Beat for ``beating`` every ``interval`` seconds until `stop`."""
+    _heart.start(beating, interval)
+
+
+def stop(beating: Beating) -> None:
+    """Beat for it no longer; when this returns, no beat is under way."""
+    _heart.stop(beating)
+
+
+def _forget() -> None:
+    global _heart
+    _heart = _Heart()  # a forked child has neither the thread nor its parent's leases
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
