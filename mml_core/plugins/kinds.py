@@ -1,0 +1,51 @@
+"""The kinds of things that can be contributed, and which hooks merely observe."""
+
+from __future__ import annotations
+
+from mml_core.plugins.records import (
+    ArchitectureSpec,
+    ConfigDir,
+    DatasetSpec,
+    ExecutorSpec,
+    HealthCheck,
+    PathAssignment,
+    Record,
+    SchedulerSpec,
+    TagSpec,
+    TaskSpec,
+)
+
+RECORDS: dict[str, type[Record]] = {
+    "schedulers": SchedulerSpec,
+    "path_assignments": PathAssignment,
+    "config_dirs": ConfigDir,
+    "datasets": DatasetSpec,
+    "tasks": TaskSpec,
+    "tags": TagSpec,
+    "architectures": ArchitectureSpec,
+    "executors": ExecutorSpec,
+    "health_checks": HealthCheck,
+}
+"""Kind of contribution to the record its hook ``mml_<kind>`` yields."""
+
+CONTRIBUTION_HOOKS = tuple(f"mml_{kind}" for kind in RECORDS)
+
+OBSERVING_HOOKS = (
+    "mml_scheduler_created",
+    "mml_step_started",
+    "mml_step_finished",
+    "mml_run_started",
+    "mml_run_finished",
+)
+"""Hooks whose errors are logged and never raised."""
+
+REFERENCES: dict[type[Record], str] = {
+    SchedulerSpec: "target",
+    DatasetSpec: "create",
+    TaskSpec: "create",
+    TagSpec: "apply",
+    ArchitectureSpec: "target",
+    ExecutorSpec: "target",
+    HealthCheck: "run",
+}
+"""Which attribute of a record holds what it stands for."""

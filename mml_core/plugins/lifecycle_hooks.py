@@ -1,0 +1,166 @@
+"""Hooks that are called while mml works: to find a task, to observe runs and steps, to add callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mml_core.plugins.markers import hookspec
+from mml_core.plugins.records import TaskSpec
+from mml_core.plugins.views import Outcome, RunView, StepView
+
+
+@hookspec(firstresult=True)
+def mml_find_task(name: str) -> TaskSpec | None:
+    """Find a task of a dynamic family, whose members nobody can list.
+
+    Called when a task is asked for that is neither installed nor contributed. The first plugin
+    that knows it wins.
+
+    Args:
+        name: The task's name, without tags.
+
+    Returns:
+        A record, or ``None`` where the name means nothing to this plugin.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_find_task(name):
+                if name.startswith("stars_of_"):
+                    return TaskSpec(
+                        name=name,
+                        dataset="stars",
+                        create="mml_x.stars:one",
+                        task_type="classification",
+                    )
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mml_scheduler_created(scheduler: Any) -> None:
+    """Look at a scheduler that has just been made.
+
+    Called after the scheduler's ``__init__``, in every process of a run. An error is logged, never raised.
+
+    Args:
+        scheduler: The ``AbstractBaseScheduler``.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_scheduler_created(scheduler):
+                print(type(scheduler).__name__, "works on", scheduler.cfg.task_list)
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mml_step_started(scheduler: Any, step: StepView) -> None:
+    """Take note that a step begins.
+
+    Called in the process that runs the step, before its method. An error is logged, never raised.
+
+    Args:
+        scheduler: The ``AbstractBaseScheduler``.
+        step: The step's id, name and params.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_step_started(scheduler, step):
+                print("begins:", step.id)
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mml_step_finished(scheduler: Any, step: StepView, outcome: Outcome) -> None:
+    """Take note that a step has ended, well or not.
+
+    Called in the process that ran the step, after its result was committed. An error is logged, never raised.
+
+    Args:
+        scheduler: The ``AbstractBaseScheduler``.
+        step: The step's id, name and params.
+        outcome: Whether it succeeded, its value or error, and its wall time.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_step_finished(step, outcome):
+                print(step.id, "took", round(outcome.seconds), "s")
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mml_trainer_callbacks(scheduler: Any, task: Any) -> Iterable[Any]:
+    """Add callbacks to a trainer.
+
+    Called for each ``lightning.Trainer`` that a scheduler makes. Each callback is listed in the log with
+    its provider, and a provider's callbacks can be switched off. An error stops the step, because training
+    without the callback would not be the training that was asked for.
+
+    Args:
+        scheduler: The ``AbstractBaseScheduler``.
+        task: The ``TaskStruct`` the trainer is made for, or ``None``.
+
+    Returns:
+        Instances of ``lightning.Callback``. Import lightning inside the hook.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_trainer_callbacks(scheduler, task):
+                from lightning.pytorch.callbacks import DeviceStatsMonitor
+
+                return [DeviceStatsMonitor()]
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mml_run_started(run: RunView) -> None:
+    """Take note that a run begins or goes on.
+
+    Called once by the process that leads the run, when its directory is claimed. An error is logged,
+    never raised.
+
+    Args:
+        run: The run's id, project, mode and directory.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_run_started(run):
+                print(run.mode, "runs in", run.dir)
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def mml_run_finished(run: RunView, outcome: Outcome) -> None:
+    """Take note that a run has ended, well or not.
+
+    Called once by the process that led the run, after clean-up. An error is logged, never raised.
+
+    Args:
+        run: The run's id, project, mode and directory.
+        outcome: Whether it succeeded, its return value or error, and its wall time.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_run_finished(run, outcome):
+                print(run.id, "succeeded" if outcome.ok else f"failed: {outcome.error}")
+    """
+    raise NotImplementedError

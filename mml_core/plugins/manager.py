@@ -1,0 +1,314 @@
+"""The plugins of one process: loaded once, asked by name, told of what happens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import pluggy
+
+import mml_core
+from mml_core.errors import near_matches
+from mml_core.plugins import builtin as builtin_plugin
+from mml_core.plugins import calls, hookspecs
+from mml_core.plugins.blocking import Blocking
+from mml_core.plugins.config_folders import (
+    ConfigConflict,
+    ConfigFolder,
+    conflicts_of,
+    existing_folders,
+    options_of,
+)
+from mml_core.plugins.conflict_marks import mark_conflicted, note_shared_names
+from mml_core.plugins.discovery import PLUGIN_GROUP, Distribution, find_distributions
+from mml_core.plugins.errors import (
+    ConflictError,
+    PluginFailedError,
+    RefError,
+    UnknownPluginError,
+)
+from mml_core.plugins.info import PluginInfo, Stage, Status
+from mml_core.plugins.kinds import RECORDS, REFERENCES
+from mml_core.plugins.loading import load_distribution, load_object
+from mml_core.plugins.names import CORE, aliases, normalise
+from mml_core.plugins.path_conflicts import PathConflict, find_path_conflicts
+from mml_core.plugins.records import (
+    ArchitectureSpec,
+    ConfigDir,
+    DatasetSpec,
+    ExecutorSpec,
+    HealthCheck,
+    PathAssignment,
+    SchedulerSpec,
+    TagSpec,
+    TaskSpec,
+)
+from mml_core.plugins.refs import load_ref
+from mml_core.plugins.registry import Contribution, Registry
+
+
+class PluginManager:
+    """All plugins of one process and what they contribute.
+
+    Args:
+        builtin: Whether to begin with what mml itself contributes.
+
+    Attributes:
+        plugins: Normalised distribution name to what is known of it; disabled and broken ones too.
+        hook: pluggy's relay; use :meth:`notify` for hooks that observe.
+        schedulers: Modes by name.
+        path_assignments: Path templates by key.
+        config_dirs: Config folders by ``package/path``; see :meth:`config_folders` for places on disk.
+        datasets: Datasets that can be created, by name.
+        tasks: Tasks that can be created, by name.
+        tags: Tags by name.
+        architectures: Networks by name.
+        executors: Executors by name.
+        health_checks: Checks of ``mml doctor`` by name.
+    """
+
+    def __init__(self, *, builtin: bool = True) -> None:
+        self.plugins: dict[str, PluginInfo] = {}
+        self._unknown_blocked: list[str] = []
+        self._objects: dict[str, Any] = {}
+        self._build()
+        if builtin:
+            self.register(builtin_plugin, CORE)
+            self.plugins[CORE].version = mml_core.__version__
+            self.plugins[CORE].summary = "what mml itself contributes"
+
+    @classmethod
+    def discover(
+        cls,
+        blocking: Blocking | None = None,
+        strict: bool | None = None,
+        *,
+        path: Iterable[str] | None = None,
+    ) -> PluginManager:
+        """Find and load the plugins of all installed distributions.
+
+        Args:
+            blocking: Which ones not to import; by default what the environment says.
+            strict: Raise on a plugin that cannot be loaded; by default whether ``MML_PLUGIN_STRICT=1``.
+            path: Folders to look through instead of ``sys.path``.
+
+        Raises:
+            PluginFailedError: A plugin cannot be loaded, and ``strict``.
+        """
+        blocking = Blocking.from_environment() if blocking is None else blocking
+        strict = os.environ.get("MML_PLUGIN_STRICT", "") in ("1", "true", "yes") if strict is None else strict
+        manager = cls()
+        found = [each for each in find_distributions(path) if each.group(PLUGIN_GROUP) and each.name != CORE]
+        for each in found:
+            manager._load(each, blocking.why(each.name))
+            info = manager.plugins[each.name]
+            if strict and info.broken:
+                raise PluginFailedError(info.warning())
+        every = (
+            [*(each.name for each in find_distributions(path)), CORE]
+            if blocking.without or blocking.only
+            else []
+        )
+        manager._unknown_blocked = blocking.unknown(every)
+        manager._build()
+        return manager
+
+    def register(self, plugin: Any, name: str) -> PluginInfo:
+        """Add a plugin that is at hand: a module, or an object with hook implementations.
+
+        Args:
+            plugin: The module or object.
+            name: Stands for the distribution name.
+
+        Raises:
+            PluginFailedError: It is not valid, or the name is taken.
+        """
+        if normalise(name) in self.plugins:
+            raise PluginFailedError(
+                f"There is a plugin {normalise(name)!r} already: register it under another name."
+            )
+        info = load_object(plugin, name)
+        if info.broken:
+            raise PluginFailedError(info.warning())
+        self.plugins[info.name] = info
+        self._objects[info.name] = plugin
+        self._build()
+        return info
+
+    def plugin(self, name: str) -> PluginInfo:
+        """Return what is known of a plugin.
+
+        Args:
+            name: Its distribution's name, with or without ``mml-plugin-``.
+
+        Raises:
+            UnknownPluginError: No such plugin is installed.
+        """
+        wanted = normalise(name)
+        for provider in (wanted, *self.plugins):
+            if provider in self.plugins and wanted in aliases(provider):
+                return self.plugins[provider]
+        near = near_matches(wanted, [alias for each in self.plugins for alias in aliases(each)])
+        raise UnknownPluginError(
+            f"There is no plugin {name!r} installed.{near} `mml plugins list` shows all."
+        )
+
+    # -- what plugins contribute ------------------------------------------------------------------
+
+    def resolve(self, entry: Contribution[Any]) -> Any:
+        """Import what a contribution stands for: a scheduler's class, a tag's function, ….
+
+        Args:
+            entry: From a registry's ``entry(name)``.
+
+        Raises:
+            RefError: Its reference names nothing that can be imported; the message names the plugin.
+        """
+        reference: str = getattr(entry.record, REFERENCES[type(entry.record)])
+        try:
+            return load_ref(reference)
+        except RefError as error:
+            import traceback
+
+            info = self.plugins[entry.provider]
+            stored = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            info.fail(
+                Status.INVALID, Stage.RESOLVE, f"its {entry.record.noun} {entry.name!r}: {error}", stored
+            )
+            raise RefError(f"Plugin {entry.provider}, {entry.record.noun} {entry.name!r}: {error}") from error
+
+    def find_task(self, name: str) -> TaskSpec | None:
+        """Find a task that can be created: a contributed one, else one of a dynamic family.
+
+        Args:
+            name: Short, or ``provider:name``.
+
+        Raises:
+            AmbiguousNameError: Several plugins contribute a task of that name.
+        """
+        found = self.tasks.find(name)
+        if found is not None:
+            return found
+        return calls.find_task(self.hook, name)
+
+    def config_folders(self) -> list[ConfigFolder]:
+        """Return the config folders on disk: mml's own first, then sorted by provider."""
+        return existing_folders(self.config_dirs.items())
+
+    def config_files(self) -> dict[str, list[ConfigFolder]]:
+        """Return ``"group/option.yaml"`` to the folders that hold it, in search order."""
+        return options_of(self.config_folders())
+
+    def config_conflicts(self) -> list[ConfigConflict]:
+        """Return the options that several plugins hold."""
+        return conflicts_of(self.config_files())
+
+    def path_conflicts(self) -> list[PathConflict]:
+        """Return the path keys that several plugins assign, and the paths that several keys have."""
+        return find_path_conflicts(self.path_assignments.items())
+
+    def check_conflicts(self, providers: Collection[str] | None = None) -> None:
+        """Refuse to start a run whose files two plugins would claim.
+
+        Args:
+            providers: The plugins that the run uses: conflicts among others do not concern it.
+                ``None`` takes every conflict as an error.
+
+        Raises:
+            ConflictError: Two assignments share a key or a path; the message names both plugins.
+        """
+        used = None if providers is None else set(map(normalise, providers))
+        for conflict in self.path_conflicts():
+            if used is None or used.intersection(conflict.plugins):
+                raise ConflictError(f"{conflict} Switch one off with --without-plugin.")
+
+    def warnings(self) -> list[str]:
+        """Return one line for each plugin that is not used though it should be, and for each conflict."""
+        lines = [info.warning() for info in self.plugins.values() if info.broken]
+        lines += [f"{conflict}" for conflict in self.path_conflicts()]
+        lines += [f"{conflict}" for conflict in self.config_conflicts()]
+        known = [alias for each in self.plugins for alias in aliases(each)]
+        for name in self._unknown_blocked:
+            near = near_matches(name, known)
+            lines.append(f"No plugin {name!r} is installed, so it cannot be switched on or off.{near}")
+        return lines
+
+    # -- what plugins are told ----------------------------------------------------------------------
+
+    def notify(self, hook: str, /, **arguments: Any) -> None:
+        """Call a hook that observes: what one plugin raises is logged, and the others are still called.
+
+        Args:
+            hook: Such as ``"mml_step_started"``.
+            **arguments: The hook's arguments, all of them.
+        """
+        calls.notify(self.hook, hook, arguments)
+
+    def trainer_callbacks(
+        self, scheduler: Any, task: Any, *, disabled: Collection[str] = ()
+    ) -> list[tuple[str, Any]]:
+        """Ask all plugins for callbacks of a trainer.
+
+        Args:
+            scheduler: The scheduler that makes the trainer.
+            task: The task struct it is made for.
+            disabled: Plugins whose callbacks are switched off, with or without ``mml-plugin-``.
+
+        Returns:
+            (provider, callback) of each.
+
+        Raises:
+            HookFailedError: A plugin raised; the message names it.
+        """
+        return calls.trainer_callbacks(self.hook, {"scheduler": scheduler, "task": task}, disabled)
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _load(self, found: Distribution, blocked: str | None) -> None:
+        if blocked is not None:
+            info = PluginInfo(name=found.name, version=found.version, summary=found.summary)
+            info.entry_point = found.group(PLUGIN_GROUP)[0][1]
+            info.status, info.cause = Status.DISABLED, blocked
+        else:
+            info, module = load_distribution(found)
+            if module is not None:
+                self._objects[info.name] = module
+        self.plugins[info.name] = info
+
+    def _build(self) -> None:
+        """Join what the usable plugins contribute: mml's own first, the others in the order of names."""
+        relay = pluggy.PluginManager(hookspecs.PROJECT)
+        relay.add_hookspecs(hookspecs)
+        order = sorted(self._objects, key=lambda name: (name != CORE, name))
+        for name in reversed(order):  # pluggy calls last come first
+            relay.register(self._objects[name], name)
+        self.hook: pluggy.HookRelay = relay.hook
+        hint = self._failed
+        self.schedulers: Registry[SchedulerSpec] = Registry(SchedulerSpec.noun, hint)
+        self.path_assignments: Registry[PathAssignment] = Registry(PathAssignment.noun, hint)
+        self.config_dirs: Registry[ConfigDir] = Registry(ConfigDir.noun, hint)
+        self.datasets: Registry[DatasetSpec] = Registry(DatasetSpec.noun, hint)
+        self.tasks: Registry[TaskSpec] = Registry(TaskSpec.noun, hint)
+        self.tags: Registry[TagSpec] = Registry(TagSpec.noun, hint)
+        self.architectures: Registry[ArchitectureSpec] = Registry(ArchitectureSpec.noun, hint)
+        self.executors: Registry[ExecutorSpec] = Registry(ExecutorSpec.noun, hint)
+        self.health_checks: Registry[HealthCheck] = Registry(HealthCheck.noun, hint)
+        for name in order:
+            for kind, found in self.plugins[name].contributions.items():
+                registry: Registry[Any] = getattr(self, kind)
+                for each in found:
+                    registry.add(each)
+        self._mark_conflicted()
+
+    def _mark_conflicted(self) -> None:
+        mark_conflicted(self.plugins, [*self.path_conflicts(), *self.config_conflicts()])
+        for kind in RECORDS:
+            if kind not in ("path_assignments", "config_dirs"):  # those are conflicts
+                note_shared_names(self.plugins, getattr(self, kind))
+
+    def _failed(self) -> str:
+        failed = [f"{info.name} ({info.status.value})" for info in self.plugins.values() if info.broken]
+        if not failed:
+            return ""
+        return f" Not loaded: {', '.join(failed)}; `mml plugins doctor` says why."

@@ -1,0 +1,50 @@
+"""Path assignments that claim the same key or the same path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mml_core.plugins.records import PathAssignment
+from mml_core.plugins.registry import Contribution
+
+
+@dataclass(frozen=True)
+class PathConflict:
+    """Assignments that cannot both hold.
+
+    Attributes:
+        what: What they share, in words.
+        claims: The assignments and who makes them.
+    """
+
+    what: str
+    claims: tuple[Contribution[PathAssignment], ...]
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Who makes the assignments."""
+        return tuple(dict.fromkeys(claim.provider for claim in self.claims))
+
+    def __str__(self) -> str:
+        claims = ", ".join(f"{claim.qualified} = {claim.record.path}" for claim in self.claims)
+        return f"{' and '.join(self.plugins)} claim {self.what}: {claims}."
+
+
+def find_path_conflicts(assignments: Iterable[Contribution[PathAssignment]]) -> list[PathConflict]:
+    """Find the keys that are assigned twice and the paths that two keys have; sorted."""
+    by_key: dict[str, list[Contribution[PathAssignment]]] = {}
+    by_path: dict[str, list[Contribution[PathAssignment]]] = {}
+    for each in assignments:
+        by_key.setdefault(each.record.key, []).append(each)
+        by_path.setdefault(each.record.path.casefold(), []).append(each)  # some file systems fold case
+    found = [
+        PathConflict(f"the path key {key!r}", tuple(same))
+        for key, same in sorted(by_key.items())
+        if len(same) > 1
+    ]
+    for same in by_path.values():
+        if len({claim.record.key for claim in same}) > 1:
+            keys = " and ".join(repr(claim.record.key) for claim in same)
+            found.append(PathConflict(f"one path for the keys {keys}", tuple(same)))
+    return found

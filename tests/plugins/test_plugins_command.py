@@ -1,0 +1,115 @@
+"""`mml plugins info`, `hooks` and `doctor`: what is known of a plugin, and what one can implement."""
+
+import json
+
+import pytest
+
+from mml_core.cli.main import main
+from mml_core.plugins import hookspecs
+
+GOOD = """
+MML_PLUGIN_API = 1
+
+@hookimpl
+def mml_schedulers():
+    yield SchedulerSpec(name='fine', target='x:Y')
+
+@hookimpl
+def mml_step_started(step):
+    pass
+"""
+HOOKS = [name for name in vars(hookspecs) if name.startswith("mml_")]
+
+
+@pytest.fixture
+def mml(capsys):
+    def call(*arguments):
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_info_tells_what_a_plugin_is_and_contributes(site, mml):
+    site.install("good", GOOD)
+    code, out, err = mml("plugins", "info", "good")
+    rows = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in out.splitlines() if line}
+    assert (code, err) == (0, "")
+    assert rows["plugin"] == "mml-plugin-good 1.0"
+    assert rows["summary"] == "A distribution for tests."
+    assert rows["module"] == "mml_good.plugin"
+    assert rows["file"] == str(site.folder / "mml_good" / "plugin.py")
+    assert rows["status"] == "active (stage: collect)"
+    assert rows["import time"].endswith(" ms")
+    assert rows["hooks"] == "mml_schedulers, mml_step_started"
+    assert rows["schedulers"] == "fine"
+    assert "cause" not in rows
+    assert mml("plugins", "info", "MML_Plugin.Good")[1].startswith("plugin")
+
+
+def test_info_shows_the_stored_traceback_on_demand(site, mml):
+    site.install("bad", "raise ValueError('no luck')")
+    code, out, _ = mml("plugins", "info", "bad")
+    assert code == 0
+    assert "import-failed (stage: import)" in out
+    assert "its import raised ValueError: no luck" in out
+    assert "Traceback" not in out
+    assert "mml plugins info mml-plugin-bad --traceback" in out
+    out = mml("plugins", "info", "bad", "--traceback")[1]
+    assert "Traceback (most recent call last)" in out
+    assert "mml_bad/plugin.py" in out
+    shown = json.loads(mml("plugins", "info", "bad", "--json", "--traceback")[1])
+    assert "ValueError: no luck" in shown["traceback"]
+    assert "traceback" not in json.loads(mml("plugins", "info", "bad", "--json")[1])
+    site.install("good", GOOD)
+    assert "No traceback is stored." in mml("plugins", "info", "good", "--traceback")[1]
+
+
+def test_info_of_an_unknown_plugin_has_near_matches(site, mml):
+    site.install("good", GOOD)
+    code, out, err = mml("plugins", "info", "goood")
+    assert (code, out) == (2, "")
+    assert "Did you mean 'good'?" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_list_tells_contents_and_hides_what_is_switched_off(site, mml):
+    site.install("good", GOOD)
+    names = [line.split()[0] for line in mml("plugins", "list", "--without-plugin", "good")[1].splitlines()]
+    assert "mml-plugin-good" not in names
+    assert "mml-core" not in names
+    rows = mml("plugins", "list", "--all", "--without-plugin", "good")[1].splitlines()
+    assert any(line.startswith("mml-plugin-good") and "disabled" in line for line in rows)
+    assert any(line.startswith("mml-core") for line in rows)
+    assert "1 scheduler" in mml("plugins", "list")[1]
+
+
+def test_doctor_says_what_is_wrong_and_what_could_be_better(site, mml):
+    site.install("good", "MML_PLUGIN_API = 1")
+    site.install("bare", "def mml_schedulers():\n    return []", requires=())
+    _, out, _ = mml("plugins", "doctor")
+    assert "note   Plugin mml-plugin-bare: its function mml_schedulers is not decorated with @hookimpl" in out
+    assert "does not say which mml-core it needs" in out
+    assert "does not say MML_PLUGIN_API = 1" in out
+    site.install("bad", "import nowhere_at_all")
+    code, out, _ = mml("plugins", "doctor", "--json")
+    assert code == 1
+    (wrong,) = (line for line in json.loads(out)["wrong"] if "mml-plugin-bad" in line)
+    assert "nowhere_at_all" in wrong
+
+
+def test_hooks_lists_all_of_them_and_explains_one(mml):
+    code, out, _ = mml("plugins", "hooks")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("mml_")] == HOOKS
+    for name in ("mml_step_finished", "step_finished"):
+        out = mml("plugins", "hooks", name)[1]
+        assert out.startswith("mml_step_finished(scheduler: ")
+        assert "Called in the process that ran the step" in out
+        assert "def mml_step_finished(step, outcome):" in out
+    shown = json.loads(mml("plugins", "hooks", "--json")[1])
+    assert [each["name"] for each in shown] == HOOKS
+    code, _, err = mml("plugins", "hooks", "shedulers")
+    assert code == 2
+    assert "Did you mean 'mml_schedulers'" in err
