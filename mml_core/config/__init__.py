@@ -1,0 +1,1 @@
+"""Composing and validating the configuration of a run."""

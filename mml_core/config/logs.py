@@ -1,0 +1,43 @@
+"""The log file of a run: what goes to the console, with times, kept in the run's directory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOG_FILE = "log.txt"
+_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+@contextmanager
+def logging_to(run_dir: Path | None) -> Iterator[None]:
+    """Append what is logged inside the block to the run's log file; None for a run that writes nothing."""
+    if run_dir is None:
+        yield
+        return
+    handler = logging.FileHandler(run_dir / LOG_FILE, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def logging_on_console() -> Iterator[None]:
+    """Log inside the block as a job of Hydra's does (``hydra/job_logging: mml``), for a run that goes on."""
+    root = logging.getLogger()
+    handler, level = logging.StreamHandler(), root.level
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
