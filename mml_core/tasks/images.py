@@ -1,0 +1,170 @@
+"""Reading images and masks from files into arrays, without losing what they hold."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mml_core.tasks.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
+_WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_PLAIN_MODES = {"L": "L", "1": "L", "RGB": "RGB", "RGBA": "RGBA", "LA": "L", "CMYK": "RGB", "YCbCr": "RGB"}
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Read a PNG, JPEG, TIFF or npy file.
+
+    Returns:
+        Height x width x channels, uint8 or uint16. Grey images have one channel, colour images three, with
+        transparency four; palettes are resolved and the orientation in the EXIF data is applied.
+
+    Raises:
+        ImageError: The file is missing, damaged, or holds what would have to be cut down to fit.
+    """
+    return decode_image(_read(path), path)
+
+
+def decode_image(data: bytes, path: Path) -> NDArray[Any]:
+    """The same from the bytes of a file; ``path`` is named in errors."""
+    if data.startswith(b"\x93NUMPY"):
+        array = _load_npy(data, path)
+        if array.ndim == 2:
+            array = array[:, :, None]
+        if array.ndim != 3:
+            raise ImageError(f"Image {path} has shape {array.shape}: height x width (x channels) is needed.")
+    else:
+        array = _decode_with_pillow(data, path)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * 255
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"Image {path} holds {array.dtype} values: only uint8 and uint16 are read.")
+    if 0 in array.shape:
+        raise ImageError(f"Image {path} is empty: its shape is {array.shape}.")
+    return array
+
+
+def read_mask(path: Path) -> NDArray[Any]:
+    """Read the class of every pixel from a single-channel PNG, TIFF or npy file.
+
+    Returns:
+        Height x width, uint8 or uint16; the indices of a palette image, not its colours.
+
+    Raises:
+        ImageError: The file is missing, damaged, or holds colours rather than classes.
+    """
+    return decode_mask(_read(path), path)
+
+
+def decode_mask(data: bytes, path: Path) -> NDArray[Any]:
+    """The same from the bytes of a file; ``path`` is named in errors."""
+    if data.startswith(b"\x93NUMPY"):
+        array = _load_npy(data, path)
+    else:
+        array = _decode_with_pillow(data, path, indices=True)[:, :, 0]
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        raise ImageError(f"Mask {path} is {array.shape} of {array.dtype}: height x width integers needed.")
+    if array.dtype in (np.uint8, np.uint16):
+        return array
+    if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint16).max):
+        raise ImageError(f"Mask {path} has classes from {array.min()} to {array.max()}: 0 to 65535 are read.")
+    return array.astype(np.uint16)
+
+
+def fit_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Return an image with the channels its task has: grey is repeated, transparency is left out.
+
+    Raises:
+        ValueError: That is not possible without losing colour.
+    """
+    has = image.shape[2]
+    if has == channels:
+        return image
+    if has == 1:
+        return np.repeat(image, channels, axis=2)
+    if has == 4 and channels == 3:
+        return image[:, :, :3]
+    raise ValueError(f"an image of {has} channels does not fit a task of {channels}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"Image {path} cannot be read: {error.strerror}.") from error
+
+
+def _load_npy(data: bytes, path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, EOFError, OSError) as error:
+        raise ImageError(f"Image {path} is damaged or no plain array: {error}.") from error
+
+
+def _decode_with_pillow(data: bytes, path: Path, *, indices: bool = False) -> NDArray[Any]:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                _refuse_loss(image, data, path)
+                if indices and image.format == "JPEG":
+                    raise ImageError(f"Mask {path} is a JPEG, which does not keep classes: save it as PNG.")
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                array = _mask_array(upright, path) if indices else _image_array(upright, path)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"Image {path} is in no known format or damaged.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"Image {path} is too large: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        raise ImageError(f"Image {path} is damaged: {error}.") from error
+    return array[:, :, None] if array.ndim == 2 else array
+
+
+def _image_array(image: Image, path: Path) -> NDArray[Any]:
+    if image.mode in _WIDE_MODES:
+        return _wide(np.asarray(image), path)
+    if image.mode in ("P", "PA"):
+        transparent = "transparency" in image.info or image.mode == "PA"
+        return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+    if image.mode not in _PLAIN_MODES:
+        raise ImageError(f"Image {path} has the mode {image.mode}: convert it to 8 or 16 bit integers first.")
+    return np.asarray(image.convert(_PLAIN_MODES[image.mode]))
+
+
+def _mask_array(image: Image, path: Path) -> NDArray[Any]:
+    if image.mode in _WIDE_MODES:
+        return _wide(np.asarray(image), path)
+    if image.mode not in ("L", "P", "1"):
+        raise ImageError(f"Mask {path} has the mode {image.mode}: one channel of class indices is needed.")
+    return np.asarray(image)
+
+
+def _wide(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint16).max):
+        raise ImageError(f"Image {path} has values from {array.min()} to {array.max()}: 16 bits are read.")
+    return array.astype(np.uint16)
+
+
+def _refuse_loss(image: Image, data: bytes, path: Path) -> None:
+    """Refuse what Pillow would silently cut down: colour of 16 bits, and all pages but the first."""
+    wide_png = data.startswith(_PNG) and data[24] == 16 and data[25] != 0
+    bits = image.tag_v2.get(258, ()) if image.format == "TIFF" else ()  # type: ignore[attr-defined]
+    wide_tiff = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+    if wide_png or wide_tiff:
+        raise ImageError(f"Image {path} holds colour of 16 bits, which cannot be read whole: save it as npy.")
+    if getattr(image, "n_frames", 1) > 1:
+        raise ImageError(f"Image {path} has {image.n_frames} pages: save each as a file.")  # type: ignore[attr-defined]

@@ -1,0 +1,64 @@
+"""The mode ``create`` makes what the run's tasks need, keeps what is there, and goes on after a kill."""
+
+from __future__ import annotations
+
+import pytest
+from _task_fixtures import manager
+
+from mml_core.config.compose import compose
+from mml_core.config.locations import resolve_locations
+from mml_core.schedulers.create import CreateOptionError
+from mml_core.scheduling.context import RunContext
+from mml_core.scheduling.runner import run_mode
+from mml_core.tasks.errors import UnknownTaskError
+from mml_core.tasks.index import TaskIndex
+
+
+@pytest.fixture
+def create(tmp_path, monkeypatch):
+    monkeypatch.setenv("MML_DATA_PATH", str(tmp_path / "data"))
+    monkeypatch.setenv("MML_RESULTS_PATH", str(tmp_path / "results"))
+
+    def run(*overrides):
+        plugins = manager()
+        cfg = compose(["mode=create", *overrides], plugins)
+        return run_mode(cfg, RunContext(plugins=plugins, locations=resolve_locations()))
+
+    run.data = tmp_path / "data"
+    return run
+
+
+def test_datasets_come_before_the_tasks_over_them(create):
+    outcome = create("task_list=[colours,colours+identity]", "mode.num_folds=3")
+    assert outcome.value == {"colours": {"train": 18, "test": 6}}
+    assert TaskIndex(create.data).get("colours").num_folds == 3
+
+
+def test_a_second_run_keeps_what_is_there_and_returns_the_same(create, caplog):
+    first = create("task_list=[colours]")
+    stamp = (create.data / "tasks" / "colours" / "task.json").stat().st_mtime_ns
+    with caplog.at_level("INFO"):
+        assert create("task_list=[colours]").value == first.value
+    assert (create.data / "tasks" / "colours" / "task.json").stat().st_mtime_ns == stamp
+    assert "task colours: already there: kept" in caplog.text
+
+
+def test_force_makes_it_anew(create):
+    create("task_list=[colours]")
+    create("task_list=[colours]", "mode.force=true", "mode.num_folds=2")
+    assert TaskIndex(create.data).get("colours").num_folds == 2
+
+
+def test_no_tasks_are_legal(create):
+    assert create().value == {}
+
+
+def test_an_unknown_task_is_refused_with_near_ones(create):
+    with pytest.raises(UnknownTaskError, match="Did you mean 'colours'"):
+        create("task_list=[colour]")
+
+
+@pytest.mark.parametrize("option", ["num_folds=1", "num_folds=many", "force=maybe", "on_leakage=hide"])
+def test_an_option_that_cannot_be_used_is_named(create, option):
+    with pytest.raises(CreateOptionError, match=option.split("=")[0]):
+        create("task_list=[colours]", f"mode.{option}")

@@ -1,0 +1,129 @@
+"""Images are read whole or refused by name; nothing is cut down silently."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mml_core.tasks.errors import ImageError
+from mml_core.tasks.images import fit_channels, read_image, read_mask
+
+RANDOM = np.random.default_rng(0)
+GREY = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
+RGB = RANDOM.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+WIDE = RANDOM.integers(0, 65536, (5, 7), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_eight_bits(tmp_path, pixels, suffix):
+    Image.fromarray(pixels).save(tmp_path / f"x{suffix}")
+    found = read_image(tmp_path / f"x{suffix}")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, pixels.reshape(5, 7, -1))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits(tmp_path, suffix):
+    Image.fromarray(WIDE).save(tmp_path / f"x{suffix}")
+    found = read_image(tmp_path / f"x{suffix}")
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found[:, :, 0], WIDE)
+
+
+@pytest.mark.parametrize("pixels", [GREY, RGB, WIDE, GREY > 9], ids=["grey", "rgb", "wide", "bool"])
+def test_npy(tmp_path, pixels):
+    np.save(tmp_path / "x.npy", pixels)
+    expected = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+    np.testing.assert_array_equal(read_image(tmp_path / "x.npy"), expected.reshape(5, 7, -1))
+
+
+def test_jpeg_lies_as_its_exif_says(tmp_path):
+    image = Image.fromarray(RGB)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "x.jpg", exif=exif)
+    assert read_image(tmp_path / "x.jpg").shape == (7, 5, 3)
+
+
+def test_palettes_transparency_and_bits(tmp_path):
+    palette = Image.fromarray(RGB).quantize(4)
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "p.png"), np.asarray(palette.convert("RGB")))
+    rgba = np.dstack([RGB, GREY])
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), rgba)
+    Image.fromarray(GREY > 100).save(tmp_path / "b.png")
+    assert set(np.unique(read_image(tmp_path / "b.png"))) == {0, 255}
+
+
+def png16_rgb() -> bytes:
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(12) for _ in range(2))
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_what_would_be_cut_down_is_refused(tmp_path):
+    (tmp_path / "wide.png").write_bytes(png16_rgb())
+    with pytest.raises(ImageError, match=r"wide\.png holds colour of 16 bits"):
+        read_image(tmp_path / "wide.png")
+    pages = [Image.fromarray(GREY), Image.fromarray(GREY)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match=r"pages\.tif has 2 pages"):
+        read_image(tmp_path / "pages.tif")
+    Image.fromarray(GREY.astype(np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(ImageError, match=r"float\.tif has the mode F"):
+        read_image(tmp_path / "float.tif")
+    np.save(tmp_path / "float.npy", GREY.astype(np.float32))
+    with pytest.raises(ImageError, match=r"float\.npy holds float32"):
+        read_image(tmp_path / "float.npy")
+    np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ImageError, match=r"object\.npy is damaged or no plain array"):
+        read_image(tmp_path / "object.npy")
+
+
+def test_an_image_cut_anywhere_is_named(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(RANDOM.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(buffer, format="PNG")
+    data = buffer.getvalue()
+    for end in range(0, len(data) - 60, 211):
+        (tmp_path / "cut.png").write_bytes(data[:end])
+        with pytest.raises(ImageError, match=r"cut\.png"):
+            read_image(tmp_path / "cut.png")
+    with pytest.raises(ImageError, match=r"none\.png cannot be read"):
+        read_image(tmp_path / "none.png")
+
+
+def test_masks_are_classes_not_colours(tmp_path):
+    classes = GREY % 3
+    Image.fromarray(classes).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), classes)
+    palette = Image.fromarray(classes, mode="L").convert("P")
+    palette.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
+    palette.putdata(classes.ravel().tolist())
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "p.png"), classes)
+    np.save(tmp_path / "n.npy", classes.astype(np.int64))
+    np.testing.assert_array_equal(read_mask(tmp_path / "n.npy"), classes)
+    Image.fromarray(RGB).save(tmp_path / "c.png")
+    with pytest.raises(ImageError, match=r"c\.png has the mode RGB"):
+        read_mask(tmp_path / "c.png")
+    Image.fromarray(GREY).save(tmp_path / "j.jpg")
+    with pytest.raises(ImageError, match=r"j\.jpg"):
+        read_mask(tmp_path / "j.jpg")
+
+
+def test_channels_are_made_to_fit():
+    assert fit_channels(GREY[:, :, None], 3).shape == (5, 7, 3)
+    np.testing.assert_array_equal(fit_channels(np.dstack([RGB, GREY]), 3), RGB)
+    with pytest.raises(ValueError, match="does not fit"):
+        fit_channels(RGB, 1)
