@@ -1,0 +1,79 @@
+"""Clean-up after success: removes what this run made of the chosen keys, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from mml_core.files.artefacts import Artefact, ArtefactStore
+from mml_core.files.attempts import remove_folder
+from mml_core.files.errors import UnsafePathError
+from mml_core.files.layout import Layout
+from mml_core.files.publishing import replacing
+from mml_core.storage.atomic import fsync_dir
+
+
+def clean_up(layout: Layout, artefacts: Iterable[Artefact], keys: Collection[str]) -> list[Path]:
+    """Remove the artefacts of these keys, all temporary files and all attempts with their checkpoints.
+
+    Each file goes before its record is marked, so that a clean-up that was killed is finished by the next.
+
+    Args:
+        layout: The folders of the run.
+        artefacts: What the run committed.
+        keys: The keys of ``reuse.clean_up``.
+
+    Returns:
+        The artefacts' files that were removed by this call.
+
+    Raises:
+        UnsafePathError: A path leads out of the project or through a symbolic link; it is left alone.
+    """
+    store = ArtefactStore(layout.project)
+    removed = []
+    for artefact in artefacts:
+        if artefact.key in keys and not layout.is_temporary(artefact.path):
+            path = inside(layout.project, artefact.path)
+            with replacing(layout, artefact):
+                if _remove(layout, store, artefact, path):
+                    removed.append(path)
+    for folder in (layout.temp, layout.attempts):
+        remove_folder(inside(layout.project, folder.relative_to(layout.project).as_posix()))
+    return removed
+
+
+def _remove(layout: Layout, store: ArtefactStore, artefact: Artefact, path: Path) -> bool:
+    record = store.find(artefact)
+    if record is None or record.run != layout.run:
+        return False  # superseded by another run, or removed before
+    there = os.path.lexists(path)
+    with suppress(FileNotFoundError):
+        path.unlink()
+        fsync_dir(path.parent)
+    store.retire(record, state="deleted")
+    return there
+
+
+def inside(project: Path, relative: str) -> Path:
+    """Return a path below a project, refusing any that leaves it.
+
+    Args:
+        project: The project's folder, resolved.
+        relative: The path, relative to it.
+
+    Raises:
+        UnsafePathError: The path is absolute, climbs, or passes through a symbolic link.
+    """
+    parts = PurePosixPath(relative).parts
+    if not parts or PurePosixPath(relative).is_absolute() or ".." in parts:
+        raise UnsafePathError(f"'{relative}' leads out of the project '{project}'; nothing is removed there.")
+    path = project
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise UnsafePathError(
+                f"'{path}' is a symbolic link, so nothing is removed there; remove it by hand."
+            )
+    return path

@@ -1,0 +1,63 @@
+"""Where mml keeps its own files inside a project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one run in one project.
+
+    Attributes:
+        project: ``PROJ_PATH``, resolved.
+        run: The run (or the session of a script) that writes.
+    """
+
+    project: Path
+    run: str
+
+    @property
+    def own(self) -> Path:
+        """The folder all of mml's own files are in."""
+        return self.project / ".mml"
+
+    @property
+    def attempts(self) -> Path:
+        """The run's attempts."""
+        return self.own / "attempts" / self.run
+
+    @property
+    def temp(self) -> Path:
+        """``TEMP_PATH`` of the run."""
+        return self.own / "temp" / self.run
+
+    @property
+    def artefacts(self) -> Path:
+        """The provenance records of the project."""
+        return self.own / "artefacts"
+
+    @property
+    def numbers(self) -> Path:
+        """The numbers given in the project."""
+        return self.own / "numbers"
+
+    @property
+    def temp_numbers(self) -> Path:
+        """The numbers given among the run's temporary files; they go with them."""
+        return self.temp / ".numbers"
+
+    @property
+    def locks(self) -> Path:
+        """Leases on files that are replaced."""
+        return self.own / "locks"
+
+    @property
+    def sessions(self) -> Path:
+        """The records of scripts whose files are being published."""
+        return self.own / "sessions"
+
+    def is_temporary(self, path: str) -> bool:
+        """Tell whether a path relative to the project lies below some run's ``TEMP_PATH``."""
+        return PurePosixPath(path).parts[:2] == (".mml", "temp")

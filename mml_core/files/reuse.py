@@ -1,0 +1,182 @@
+"""Reuse: which committed files of which projects fill a task's paths and models."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mml_core.errors import near_matches
+from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
+from mml_core.files.assignments import Assignments
+from mml_core.files.errors import DamagedArtefactError, ReuseError
+from mml_core.tasks.errors import TaskError
+from mml_core.tasks.models import ModelStorage
+
+MODELS = "models"
+CLEAN_UP = "clean_up"
+_SOURCE = re.compile(r"(?P<project>[^#]+)(#(?P<number>\d+))?")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A project to take from, and the one number to take, if not the newest."""
+
+    project: Path
+    number: int | None
+
+    @property
+    def store(self) -> ArtefactStore:
+        """The project's records."""
+        return ArtefactStore(self.project)
+
+    def __str__(self) -> str:
+        return self.project.name if self.number is None else f"{self.project.name}#{self.number}"
+
+
+class Reuse:
+    """What the config's ``reuse`` asks for, checked.
+
+    Args:
+        wanted: ``reuse`` of the config: key to ``proj``, ``proj#3`` or a list of these.
+        results: The folder of all projects.
+        assignments: The known path keys.
+
+    Raises:
+        UnknownKeyError: A key is unknown.
+        ReuseError: A key is not reusable, or a project does not exist.
+    """
+
+    def __init__(self, wanted: Mapping[str, Any], results: Path, assignments: Assignments) -> None:
+        self._assignments = assignments
+        self._sources: dict[str, list[Source]] = {}
+        self.used: dict[str, ArtefactRecord] = {}
+        for key, value in wanted.items():
+            if key == CLEAN_UP or value in (None, False, ""):
+                continue
+            if not assignments.get(key).reusable:
+                raise ReuseError(
+                    f"reuse.{key}: files of '{key}' are not reusable; declare its path as reusable, "
+                    f"or choose one of {', '.join(sorted(one.key for one in assignments if one.reusable))}."
+                )
+            entries: Iterable[Any] = [value] if isinstance(value, str) else value
+            if not isinstance(entries, Iterable):
+                raise ReuseError(
+                    f"reuse.{key}={value!r}: give a project, project#number, or a list of these."
+                )
+            self._sources[key] = [_source(key, entry, results) for entry in entries]
+
+    def paths(self, task: str) -> dict[str, Path]:
+        """Return for each key asked for the newest committed file of a task, where there is one.
+
+        Raises:
+            ReuseError: The number asked for does not exist.
+            DamagedArtefactError: The file is not what was committed.
+        """
+        found = {}
+        for key, sources in self._sources.items():
+            if key != MODELS and self._assignments.get(key).per_task:
+                path = self._newest(key, task, sources)
+                if path is None:
+                    _log.warning("reuse.%s: no file of task '%s' in %s.", key, task, _listed(sources))
+                else:
+                    found[key] = path
+        return found
+
+    def models(self, task: str) -> list[ModelStorage]:
+        """Return all models of a task in the projects asked for, oldest first within each.
+
+        Raises:
+            ReuseError: The number asked for does not exist.
+            DamagedArtefactError: A model's file is not what was committed.
+        """
+        models = []
+        sources = self._sources.get(MODELS, [])
+        for source in sources:
+            records = list(source.store.newest_first(MODELS, task, number=source.number))
+            if source.number is not None and not records:
+                raise self._no_number(MODELS, task, source)
+            for record in reversed(records):
+                models.append(_load_model(self._use(source, record), source.project))
+        if sources and not models:
+            _log.warning("reuse.models: no model of task '%s' in %s.", task, _listed(sources))
+        return models
+
+    def global_path(self, key: str) -> Path:
+        """Return the newest committed file of a key without tasks.
+
+        Raises:
+            UnknownKeyError: There is no such key.
+            ReuseError: The key is one per task, or is not reused, or there is no file.
+        """
+        if self._assignments.get(key).per_task:
+            raise ReuseError(f"'{key}' has files per task: find them in the paths of a task's struct.")
+        if key not in self._sources:
+            raise ReuseError(f"'{key}' is not reused in this run; set reuse.{key}=<project>.")
+        sources = self._sources[key]
+        path = self._newest(key, None, sources)
+        if path is None:
+            raise ReuseError(
+                f"reuse.{key}: there is no such file in {_listed(sources)}; make it there first."
+            )
+        return path
+
+    def _newest(self, key: str, task: str | None, sources: list[Source]) -> Path | None:
+        best: tuple[Source, ArtefactRecord] | None = None
+        for source in sources:
+            record = next(source.store.newest_first(key, task, number=source.number), None)
+            if record is None:
+                if source.number is not None:
+                    raise self._no_number(key, task, source)
+            elif best is None or record.artefact.created > best[1].artefact.created:
+                best = (source, record)
+        return self._use(*best) if best else None
+
+    def _use(self, source: Source, record: ArtefactRecord) -> Path:
+        path = source.store.verify(record)
+        self.used[str(path)] = record
+        return path
+
+    def _no_number(self, key: str, task: str | None, source: Source) -> ReuseError:
+        numbers = [
+            str(record.artefact.number)
+            for record in source.store.newest_first(key, task)
+            if record.artefact.number is not None
+        ]
+        of = f" of task '{task}'" if task else ""
+        there = f"there are {', '.join(reversed(numbers[:10]))}" if numbers else "there is none at all"
+        return ReuseError(
+            f"reuse.{key}={source}: project '{source.project.name}' has no number {source.number} "
+            f"of '{key}'{of}; {there}.{near_matches(str(source.number), numbers)}"
+        )
+
+
+def _source(key: str, entry: Any, results: Path) -> Source:
+    match = _SOURCE.fullmatch(entry) if isinstance(entry, str) else None
+    if match is None:
+        raise ReuseError(f"reuse.{key}={entry!r}: give a project, project#number, or a list of these.")
+    name, number = match["project"], match["number"]
+    folder = results / name
+    if name in (".", "..") or "/" in name or "\\" in name or not folder.is_dir():
+        known = sorted(path.name for path in results.iterdir() if path.is_dir()) if results.is_dir() else []
+        raise ReuseError(
+            f"reuse.{key}: there is no project '{name}' in {results}.{near_matches(name, known)}"
+        )
+    return Source(folder.resolve(), int(number) if number else None)
+
+
+def _load_model(path: Path, project: Path) -> ModelStorage:
+    try:
+        return ModelStorage.from_json(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]), project)
+    except (msgspec.DecodeError, TaskError) as error:
+        raise DamagedArtefactError(f"The stored model '{path}' cannot be read: {error}") from error
+
+
+def _listed(sources: list[Source]) -> str:
+    return ", ".join(f"'{source}'" for source in sources)

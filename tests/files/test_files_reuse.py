@@ -1,0 +1,167 @@
+"""Reuse finds the newest committed file by its record, and never a damaged one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mml_core.files import errors
+from mml_core.files.manager import MMLFileManager
+from mml_core.tasks.models import ModelStorage
+
+
+def made(project: Any, name: str, count: int, key: str = "parameters", **options: Any) -> list[Path]:
+    manager = project.open(name, run="r1")
+    paths = []
+    for number in range(count):
+        artefact = project.save(manager, key, f"{name} {number}".encode(), step=f"{key}{number}", **options)
+        paths.append(manager.project_path / artefact.path)
+    manager.close()
+    return paths
+
+
+def test_the_newest_record_wins_not_the_newest_file(project: Any) -> None:
+    paths = made(project, "old", 3)
+    os.utime(paths[0], (4e9, 4e9))
+    manager = project.open("new", reuse={"parameters": "old"})
+    assert manager._reuse.paths("digits") == {"parameters": paths[-1]}
+    assert manager._reuse.paths("unknown") == {}
+    assert [record.artefact.number for record in manager.reused.values()] == [3]
+
+
+def test_of_several_projects_the_newest_is_taken(project: Any) -> None:
+    first, second = made(project, "p1", 1), made(project, "p2", 1)
+    for order in (["p1", "p2"], ["p2", "p1"]):
+        assert project.open("new", reuse={"parameters": order})._reuse.paths("digits") == {
+            "parameters": second[0]
+        }
+    assert first[0].exists()
+
+
+def test_a_number_can_be_asked_for(project: Any) -> None:
+    paths = made(project, "old", 4)
+    assert project.open("new", reuse={"parameters": "old#3"})._reuse.paths("digits") == {
+        "parameters": paths[2]
+    }
+    manager = project.open("new", reuse={"parameters": "old#7"})
+    with pytest.raises(
+        errors.ReuseError, match=r"no number 7 of 'parameters' of task 'digits'; there are 1, 2, 3, 4"
+    ):
+        manager._reuse.paths("digits")
+
+
+def test_the_newest_file_of_a_key_with_many_names_is_taken(project: Any) -> None:
+    made(project, "old", 1, "predictions", file_name="a.parquet")
+    manager = project.open("old", run="r2")
+    project.save(manager, "predictions", b"b", step="x", file_name="b.parquet")
+    found = project.open("new", reuse={"predictions": "old"})._reuse.paths("digits")["predictions"]
+    assert found.name == "b_0002.parquet"
+
+
+def test_global_files(project: Any) -> None:
+    paths = made(project, "old", 2, "ranking", task=None)
+    manager = project.open("new", reuse={"ranking": "old"})
+    assert manager.global_path("ranking") == paths[-1]
+    assert manager._reuse.paths("digits") == {}
+    with pytest.raises(errors.ReuseError, match="files per task"):
+        manager.global_path("parameters")
+    with pytest.raises(errors.ReuseError, match=r"set reuse\.ranking=<project>"):
+        project.open("new").global_path("ranking")
+
+
+@pytest.mark.parametrize(
+    ("reuse", "error", "problem"),
+    [
+        ({"parameters": "odl"}, errors.ReuseError, r"no project 'odl'.*Did you mean 'old'\?"),
+        ({"parameters": "../old"}, errors.ReuseError, "no project '../old'"),
+        ({"parameters": "old#x"}, errors.ReuseError, "project#number"),
+        ({"parameters": 3}, errors.ReuseError, "project#number"),
+        ({"parameter": "old"}, errors.UnknownKeyError, "Did you mean 'parameters'"),
+        ({"temp": "old"}, errors.ReuseError, "not reusable"),
+        ({"clean_up": {"parameter": True}}, errors.UnknownKeyError, "Did you mean 'parameters'"),
+    ],
+)
+def test_what_cannot_be_reused_is_named_before_work_starts(
+    project: Any, reuse: dict[str, Any], error: type[Exception], problem: str
+) -> None:
+    made(project, "old", 1)
+    with pytest.raises(error, match=problem):
+        project.open("new", reuse=reuse)
+    with pytest.raises(errors.NoManagerError):
+        MMLFileManager.instance()
+
+
+@pytest.mark.parametrize("harm", ["cut", "removed", "linked", "record"])
+def test_a_damaged_file_is_named_and_never_used(project: Any, harm: str) -> None:
+    path = made(project, "old", 1)[0]
+    manager = project.open("new", reuse={"parameters": "old"})
+    if harm == "cut":
+        path.write_bytes(b"x")
+    elif harm == "record":
+        record = next((path.parents[2] / ".mml" / "artefacts" / "parameters" / "digits").glob("*.json"))
+        record.write_bytes(record.read_bytes()[:-20])
+    else:
+        path.unlink()
+        if harm == "linked":
+            path.symlink_to("/etc/hostname")
+    with pytest.raises(errors.DamagedArtefactError, match="old"):
+        manager._reuse.paths("digits")
+
+
+def test_a_flipped_bit_is_found_on_request(project: Any) -> None:
+    path = made(project, "old", 1)[0]
+    store = project.open("old").store
+    record = next(store.records())
+    assert store.verify(record, content=True) == path
+    path.write_bytes(b"OLD 0")
+    assert store.verify(record) == path
+    with pytest.raises(errors.DamagedArtefactError, match="another content"):
+        store.verify(record, content=True)
+
+
+def test_all_models_are_reused_from_all_projects(project: Any) -> None:
+    for name in ("p1", "p2"):
+        manager = project.open(name, run="r1")
+        for fold in range(2):
+            model = ModelStorage(
+                weights=manager.project_path / "w",
+                pipeline=manager.project_path / "p",
+                task="digits",
+                fold=fold,
+            )
+
+            def work(fm: MMLFileManager, model: ModelStorage = model) -> None:
+                path = fm.construct_saving_path(model, "models", task_name="digits")
+                path.write_text(json.dumps(model.to_json(fm.project_path)))
+
+            project.step(manager, f"s{fold}", work)
+    models = project.open("new", reuse={"models": ["p1", "p2"]})._reuse.models("digits")
+    assert [(model.weights.parent.name, model.fold) for model in models] == [
+        ("p1", 0),
+        ("p1", 1),
+        ("p2", 0),
+        ("p2", 1),
+    ]
+    assert len(project.open("new", reuse={"models": "p2#1"})._reuse.models("digits")) == 1
+
+
+def test_only_the_records_of_the_key_and_task_are_read(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = project.open("old", run="r1")
+    for task in ("a", "b", "c"):
+        project.save(manager, "parameters", b"x", step=f"{task}1", task=task)
+        project.save(manager, "parameters", b"x", step=f"{task}2", task=task)
+    new = project.open("new", reuse={"parameters": "old"})
+    read: list[Path] = []
+    real = Path.read_bytes
+
+    def recording(path: Path) -> bytes:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", recording)
+    new._reuse.paths("b")
+    assert len(read) == 1
