@@ -1,0 +1,1 @@
+"""From image files to batches: preprocessing, memory-mapped stores, datasets and the data module."""

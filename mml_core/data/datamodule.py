@@ -1,0 +1,269 @@
+"""The data module: loaders for one fold of a task, and what is done to a batch on its device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from mml_core.data.augmentation import DRAWS, Augmentation
+from mml_core.data.dataset import Batch, Draws, TaskDataset
+from mml_core.data.errors import LoaderError, UnequalSizesError
+from mml_core.data.loader import EpochLoader, LoaderOptions
+from mml_core.data.prepared import created_header, find_store
+from mml_core.data.preprocessing import Preprocessing
+from mml_core.data.sampling import EpochBatches, SamplingOptions, Sequential
+from mml_core.data.sources import FileSource, StoreSource, source_of
+from mml_core.data.statistics import cached_statistics
+from mml_core.tasks.description import TaskDescription, TaskHeader
+
+Part = Literal["train", "val", "test", "unlabelled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """The groups of the configuration that decide about data.
+
+    Attributes:
+        preprocessing: What is done to every image and mask before it is stored.
+        sampling: Which training samples an epoch shows, in which order.
+        loader: How batches are made.
+        augmentation: What is done to training batches.
+    """
+
+    preprocessing: Preprocessing
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    loader: LoaderOptions = field(default_factory=LoaderOptions)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @classmethod
+    def from_config(cls, cfg: Mapping[str, Any]) -> DataOptions:
+        """Read the groups of a composed configuration; all but ``preprocessing`` may be absent.
+
+        Raises:
+            PreprocessingError: The preprocessing is impossible.
+            LoaderError: Another group is.
+        """
+        return cls(
+            preprocessing=Preprocessing.from_config(cfg["preprocessing"]),
+            sampling=SamplingOptions.from_config(cfg.get("sampling") or {}),
+            loader=LoaderOptions.from_config(cfg.get("loader") or {}),
+            augmentation=Augmentation.from_config(cfg.get("augmentations") or {}),
+        )
+
+
+class MMLDataModule(LightningDataModule):
+    """Batches of one task, with one of its folds held out for validation.
+
+    The batches a step of the network gets, after `on_after_batch_transfer`: ``image`` (B, C, H, W) float32,
+    normalised by the means and standard deviations of the training split; ``target`` (B,) int64, (B, K)
+    float32, or (B, H, W) int64; ``index`` (B,) int64, rows of the sample table.
+
+    Args:
+        description: The task, with its tags applied.
+        options: What the configuration says about data.
+        data_root: The data folder.
+        fold: The fold that validates; None trains on all of the training split.
+        seed: The seed of the step; with epoch and position it decides all that is random.
+
+    Attributes:
+        batch_size: Samples of a training batch; may be changed before a loader is made.
+        predict_part: The part that `predict_dataloader` shows.
+    """
+
+    def __init__(
+        self,
+        description: TaskDescription,
+        options: DataOptions,
+        *,
+        data_root: Path,
+        fold: int | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        if fold is not None and not 0 <= fold < description.num_folds:
+            raise LoaderError(
+                f"Task '{description.name}' has the folds 0 to {description.num_folds - 1}, not {fold}."
+            )
+        self.description = description
+        self.options = options
+        self.data_root = data_root
+        self.fold = fold
+        self.seed = seed
+        self.batch_size = options.loader.batch_size
+        self.predict_part: Part = "test"
+        self._normalisers: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image of a batch."""
+        return self.options.preprocessing.channels_of(self._created.channels)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of an image of a batch, of the largest where they differ."""
+        return self.options.preprocessing.extent(self._created.sizes)
+
+    @property
+    def from_store(self) -> bool:
+        """Whether samples come from a preprocessed store, not from decoding them on the fly."""
+        return isinstance(self._source, StoreSource)
+
+    @cached_property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel over the preprocessed training split, on 0 to 1.
+
+        Of the task as it was created, whatever its tags; the same with a store as without.
+        """
+        if self._stored_header is not None:
+            return self._stored_header.means, self._stored_header.stds
+        return cached_statistics(self.data_root, self._created, self.options.preprocessing)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open what the loaders read from; loaders do it themselves where this was not called.
+
+        Raises:
+            DamagedStoreError: The preprocessed store is not as it was written.
+            UnequalSizesError: Images of different sizes would have to form a batch.
+        """
+        sizes = self._created.sizes
+        unequal = (sizes.min_height, sizes.min_width) != (sizes.max_height, sizes.max_width)
+        largest = max(self.batch_size, self.options.loader.eval_batch_size or 1)
+        if unequal and self.options.preprocessing.size is None and largest > 1:
+            raise UnequalSizesError(
+                f"Images of task '{self.description.name}' are {sizes.min_height}x{sizes.min_width} to "
+                f"{sizes.max_height}x{sizes.max_width} pixels and cannot form batches of {largest}: choose a "
+                "preprocessing with a size, as preprocessing=default, or loader.batch_size=1."
+            )
+        _ = self._source, self.statistics
+
+    def dataset(self, part: Part, *, draws: Draws | None = None) -> TaskDataset:
+        """The samples of a part.
+
+        Args:
+            part: ``train`` (without the fold), ``val`` (the fold), ``test`` or ``unlabelled``.
+            draws: Random numbers each sample is given.
+        """
+        samples = self.description.samples
+        if part in ("train", "val"):
+            rows = samples.indices("train", fold=self.fold, part=part)
+        else:
+            rows = samples.indices(part)
+        labelled = part != "unlabelled"
+        return TaskDataset(
+            samples, self.description.task_type, self._source, rows, with_targets=labelled, draws=draws
+        )
+
+    def train_dataloader(self) -> EpochLoader:
+        """Training batches, in an order that seed and epoch decide."""
+        augmented = not self.options.augmentation.is_identity
+        dataset = self.dataset("train", draws=Draws(self.seed, DRAWS) if augmented else None)
+        order = self.options.sampling.order(len(dataset), dataset.labels, self.seed)
+        rank, world_size = _rank_and_world_size()
+        batches = EpochBatches(
+            order,
+            self.batch_size,
+            drop_last=self.options.loader.drop_last,
+            rank=rank,
+            world_size=world_size,
+        )
+        return EpochLoader(dataset, batches, self.options.loader.arguments())
+
+    def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
+        """The samples of the fold; no loader where none is held out."""
+        return [] if self.fold is None else self.eval_dataloader("val")
+
+    def test_dataloader(self) -> EpochLoader:
+        """The samples of the test split."""
+        return self.eval_dataloader("test")
+
+    def predict_dataloader(self) -> EpochLoader:
+        """The samples of `predict_part`."""
+        return self.eval_dataloader(self.predict_part)
+
+    def eval_dataloader(self, part: Part) -> EpochLoader:
+        """The samples of a part in the order of the table, whole and without augmentation."""
+        dataset = self.dataset(part)
+        rank, world_size = _rank_and_world_size()
+        batch_size = self.options.loader.eval_batch_size or self.batch_size
+        batches = EpochBatches(Sequential(len(dataset)), batch_size, rank=rank, world_size=world_size)
+        return EpochLoader(dataset, batches, self.options.loader.arguments())
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Bring a batch to floating point, augment it if it is one to train on, and normalise it."""
+        batch = dict(batch)
+        image = batch["image"]
+        image = image.to(torch.float32).div_(255) if image.dtype == torch.uint8 else image
+        target = batch.get("target")
+        masks = target if target is not None and target.ndim == 3 else None
+        draws = batch.pop("draws", None)
+        if draws is not None:
+            image, masks = self.options.augmentation(image, draws, masks)
+        if masks is not None:
+            batch["target"] = masks.to(torch.int64)
+        means, stds = self._normaliser(image.device)
+        batch["image"] = image.sub(means).div_(stds)
+        return batch
+
+    @cached_property
+    def _created(self) -> TaskHeader:
+        return created_header(self.data_root, self.description.name)
+
+    @cached_property
+    def _stored(self) -> tuple[StoreSource | FileSource, TaskHeader | None]:
+        preprocessing = self.options.preprocessing
+        store, header = find_store(self.data_root, self._created, preprocessing)
+        root = self.data_root / "datasets" / self._created.dataset
+        return source_of(self.description, self._created, root, preprocessing, store), header
+
+    @property
+    def _source(self) -> StoreSource | FileSource:
+        return self._stored[0]
+
+    @property
+    def _stored_header(self) -> TaskHeader | None:
+        return self._stored[1]
+
+    def _normaliser(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._normalisers:
+            means, stds = self.statistics
+            divisors = [std if std > 1e-6 else 1.0 for std in stds]  # a constant channel becomes zero
+            self._normalisers[device] = (_per_channel(means, device), _per_channel(divisors, device))
+        return self._normalisers[device]
+
+
+def create_datamodule(
+    cfg: Mapping[str, Any], description: TaskDescription, *, data_root: Path, fold: int | None, seed: int
+) -> MMLDataModule:
+    """Make the data module of a task.
+
+    Args:
+        cfg: A composed configuration; its groups ``preprocessing``, ``sampling``, ``loader`` and
+            ``augmentations`` are read.
+        description: The task.
+        data_root: The data folder.
+        fold: The fold that validates; None trains on all of the training split.
+        seed: The seed of the step.
+
+    Raises:
+        PreprocessingError: The preprocessing is impossible.
+        LoaderError: Another group is, or the task has no such fold.
+    """
+    return MMLDataModule(description, DataOptions.from_config(cfg), data_root=data_root, fold=fold, seed=seed)
+
+
+def _per_channel(values: list[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
+
+
+def _rank_and_world_size() -> tuple[int, int]:
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1

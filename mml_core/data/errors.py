@@ -1,0 +1,29 @@
+"""What can be wrong with preprocessing, a store, or the way batches are asked for."""
+
+from __future__ import annotations
+
+from mml_core.errors import MMLError
+
+
+class DataError(MMLError):
+    """Samples cannot be brought to a network; the base of what this package raises."""
+
+
+class PreprocessingError(DataError):
+    """The ``preprocessing`` group of the configuration describes nothing that can be done."""
+
+
+class DamagedStoreError(DataError):
+    """A preprocessed store is not as it was written; it is named and not used."""
+
+
+class ChangedSourceError(DataError):
+    """An image file is no longer the one the task was made of."""
+
+
+class UnequalSizesError(DataError):
+    """Images of different sizes cannot form one batch."""
+
+
+class LoaderError(DataError):
+    """The ``sampling``, ``loader`` or ``augmentations`` group asks for something impossible."""

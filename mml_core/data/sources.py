@@ -1,0 +1,152 @@
+"""Where preprocessed samples come from: a store, or the files of the dataset decoded on the fly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mml_core.data.errors import ChangedSourceError
+from mml_core.data.preprocessing import Preprocessing
+from mml_core.data.store import Store, stack
+from mml_core.storage.hashing import sha256_bytes
+from mml_core.tasks.description import TaskDescription, TaskHeader, TaskType
+from mml_core.tasks.errors import ImageError
+from mml_core.tasks.images import decode_image, read_mask
+from mml_core.tasks.samples import SampleTable
+
+
+class SampleSource(Protocol):
+    """Preprocessed samples by their row in a sample table; the same pixels whichever kind it is."""
+
+    def images(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (B, C, H, W), uint8 or uint16."""
+        ...
+
+    def masks(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Masks (B, H, W) of class indices."""
+        ...
+
+
+class StoreSource:
+    """Samples gathered from a memory-mapped store.
+
+    Args:
+        store: The store.
+        rows: For each sample of the table its row in the store; None where they are the same.
+    """
+
+    def __init__(self, store: Store, rows: NDArray[np.int64] | None = None) -> None:
+        self.store = store
+        self._rows = rows
+
+    def images(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (B, C, H, W), uint8 or uint16, by one gather."""
+        return self.store.images.gather(rows if self._rows is None else self._rows[rows])
+
+    def masks(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Masks (B, H, W) of class indices, by one gather."""
+        assert self.store.masks is not None
+        return self.store.masks.gather(rows if self._rows is None else self._rows[rows])
+
+
+class FileSource:
+    """Samples decoded and preprocessed when they are asked for.
+
+    Args:
+        samples: The sample table.
+        header: The header of the task as it was created, with the channels and bits of its images.
+        root: The dataset's folder, which the paths in the table are relative to.
+        preprocessing: What is done to every image and mask.
+    """
+
+    def __init__(
+        self, samples: SampleTable, header: TaskHeader, root: Path, preprocessing: Preprocessing
+    ) -> None:
+        self._samples = samples
+        self._header = header
+        self._root = root
+        self._preprocessing = preprocessing
+
+    def images(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Images (B, C, H, W), uint8 or uint16."""
+        return stack([self.image(int(row)) for row in rows], f"task {self._header.name}")
+
+    def masks(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Masks (B, H, W) of class indices."""
+        return stack([self.mask(int(row)) for row in rows], f"task {self._header.name}")
+
+    def image(self, row: int) -> NDArray[Any]:
+        """One image (C, H, W).
+
+        Raises:
+            ChangedSourceError: Its file is not the one the task was made of.
+            ImageError: Its file cannot be read.
+        """
+        path = self._root / str(self._samples.text("image", row))
+        data = read_bytes(path)
+        expected = self._samples.text("sha256", row)
+        if expected and sha256_bytes(data) != expected:
+            raise ChangedSourceError(
+                f"The image {path} is not the one task '{self._header.name}' was made of, its sha256 "
+                "differs: restore it, or create the task again."
+            )
+        pixels = decode_image(data, path)
+        return self._preprocessing.image(pixels, self._header.channels, self._header.bit_depth)
+
+    def mask(self, row: int) -> NDArray[Any]:
+        """One mask (H, W); of a sample that has none, zeros of its image's extent."""
+        name = self._samples.text("mask", row)
+        if name is None:
+            return np.zeros(self.image(row).shape[1:], dtype=mask_dtype(self._header))
+        classes = self._preprocessing.mask(read_mask(self._root / name))
+        return classes.astype(mask_dtype(self._header), copy=False)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of an image file.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"Image {path} cannot be read ({error.strerror}): create its dataset again."
+        ) from error
+
+
+def mask_dtype(header: TaskHeader) -> type[np.unsignedinteger[Any]]:
+    """What masks of a task are stored as: 8 bit where its classes and 255, for pixels to ignore, fit."""
+    return np.uint8 if len(header.idx_to_class) <= 255 else np.uint16
+
+
+def has_masks(header: TaskHeader) -> bool:
+    """Whether the samples of a task have masks."""
+    return header.task_type is TaskType.SEGMENTATION
+
+
+def source_of(
+    description: TaskDescription,
+    header: TaskHeader,
+    root: Path,
+    preprocessing: Preprocessing,
+    store: Store | None,
+) -> StoreSource | FileSource:
+    """The source of a task's samples: its store where there is one.
+
+    Args:
+        description: The task, possibly with the other samples that tags made.
+        header: The header of the task as it was created.
+        root: The dataset's folder.
+        preprocessing: What is done to every image and mask.
+        store: The store of the task as it was created, in the rows of its table on disk.
+    """
+    if store is None:
+        return FileSource(description.samples, header, root, preprocessing)
+    rows = description.samples.rows_on_disk
+    same = len(rows) == len(store.images) and bool((rows == np.arange(len(rows))).all())
+    return StoreSource(store, None if same else rows)

@@ -1,0 +1,117 @@
+"""Exact mean and standard deviation of each channel over many images, whatever their order."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mml_core.data.prepared import source_of_pixels
+from mml_core.data.preprocessing import Preprocessing
+from mml_core.data.sources import FileSource
+from mml_core.errors import MMLError
+from mml_core.storage.atomic import write_json
+from mml_core.storage.hashing import digest
+from mml_core.tasks.description import TaskDescription, TaskHeader
+
+log = logging.getLogger(__name__)
+
+
+class ChannelStatistics:
+    """Sums over pixels, kept as whole numbers so that no order or grouping of images changes the result.
+
+    Args:
+        channels: Channels of every image.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._sums = [0] * channels
+        self._squares = [0] * channels
+        self._pixels = 0
+
+    def add(self, image: NDArray[Any]) -> None:
+        """Take in one image (C, H, W) of uint8 or uint16, on the scale of 16 bit."""
+        to_16_bit = 257 if image.dtype == np.uint8 else 1  # 255 * 257 == 65535: both scales end at 1
+        flat = image.reshape(image.shape[0], -1).astype(np.uint64)
+        for channel, values in enumerate(flat):
+            self._sums[channel] += int(values.sum()) * to_16_bit
+            self._squares[channel] += int((values * values).sum()) * to_16_bit**2
+        self._pixels += flat.shape[1]
+
+    @property
+    def means(self) -> list[float]:
+        """Mean of each channel on the scale 0 to 1; 0 where no image was taken in."""
+        return [total / (max(1, self._pixels) * 65535) for total in self._sums]
+
+    @property
+    def stds(self) -> list[float]:
+        """Standard deviation of each channel on the scale 0 to 1; 1 where no image was taken in."""
+        if not self._pixels:
+            return [1.0] * len(self._sums)
+        return [
+            sqrt(self._pixels * squares - total * total) / (self._pixels * 65535)
+            for total, squares in zip(self._sums, self._squares, strict=True)
+        ]
+
+
+def statistics_of(source: FileSource, rows: NDArray[np.int64], channels: int) -> ChannelStatistics:
+    """Take in the images of some rows, decoded one after the other."""
+    statistics = ChannelStatistics(channels)
+    for row in rows:
+        statistics.add(source.image(int(row)))
+    return statistics
+
+
+def cached_statistics(
+    data: Path, header: TaskHeader, preprocessing: Preprocessing
+) -> tuple[list[float], list[float]]:
+    """Means and standard deviations of a task that has no store, as its store would state them.
+
+    Decoding the training split for that is done once; the result is kept in the data folder's cache, where
+    it can be written to, and can be deleted at any time.
+
+    Args:
+        data: The data folder.
+        header: The header of the task as it was created.
+        preprocessing: What is done to every image.
+    """
+    if preprocessing.keeps_pixels(header.channels):
+        return header.means, header.stds
+    key = digest({"parameters": preprocessing.parameters, "source": source_of_pixels(header)})
+    path = data / "cache" / "statistics" / f"{header.name}-{key[:16]}.json"
+    found = _read_cache(path, key)
+    if found is not None:
+        return found
+    log.info(
+        "%s: decoding all training images for their mean in preprocessing %s; "
+        "'mml run --mode=preprocess' does it for good",
+        header.name,
+        preprocessing.prep_id,
+    )
+    samples = TaskDescription(header, data / "tasks" / header.name, data).samples
+    source = FileSource(samples, header, data / "datasets" / header.dataset, preprocessing)
+    channels = preprocessing.channels_of(header.channels)
+    statistics = statistics_of(source, samples.indices("train"), channels)
+    with suppress(OSError, MMLError):  # a data folder that cannot be written to costs time, nothing else
+        write_json(path, {"key": key, "means": statistics.means, "stds": statistics.stds})
+    return statistics.means, statistics.stds
+
+
+def _read_cache(path: Path, key: str) -> tuple[list[float], list[float]] | None:
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=_Cached)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return (found.means, found.stds) if found.key == key else None
+
+
+class _Cached(msgspec.Struct, frozen=True):
+    key: str
+    means: list[float]
+    stds: list[float]

@@ -1,0 +1,267 @@
+"""Reading a preprocessed store: one memory-mapped file per modality, each chunk checked before its use."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mml_core.data.errors import DamagedStoreError, UnequalSizesError
+from mml_core.storage.hashing import digest, sha256_file
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+CHUNK_BYTES = 1 << 20
+
+
+class Modality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of a store, as its manifest describes it.
+
+    Attributes:
+        file: The file with the samples one after the other.
+        dtype: ``uint8`` or ``uint16``.
+        samples: How many there are.
+        shape: Shape of each sample; None where they differ.
+        index: The file with offset and shape of each sample, where they differ.
+        index_sha256: SHA-256 of that file.
+        size: Bytes of ``file``.
+        sha256: SHA-256 of ``file``.
+        chunk_bytes: Bytes of each chunk but the last.
+        chunks: CRC-32 of each chunk.
+    """
+
+    file: str
+    dtype: str
+    samples: int
+    shape: list[int] | None
+    index: str | None = None
+    index_sha256: str = ""
+    size: int
+    sha256: str
+    chunk_bytes: int
+    chunks: list[int]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a store holds, and what it was made of.
+
+    Attributes:
+        format: Version of this layout.
+        task: The task.
+        prep_id: Name of the preprocessing.
+        parameters: Its parameters.
+        source: What the pixels were made of, see `mml_core.data.prepared.source_of_pixels`; where it is other
+            now, the store is out of date. The rows of the store are those of its sample table.
+        modalities: ``image``, and ``mask`` for a segmentation.
+    """
+
+    format: int
+    task: str
+    prep_id: str
+    parameters: dict[str, Any]
+    source: dict[str, Any]
+    modalities: dict[str, Modality]
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as JSON beside a digest of itself."""
+    body = msgspec.to_builtins(manifest)
+    return msgspec.json.encode({"digest": digest(body), "store": body}) + b"\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of the store in ``folder``.
+
+    Raises:
+        DamagedStoreError: It is missing or not as it was written.
+    """
+    path = folder / MANIFEST
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+        body = found["store"]
+        intact = found["digest"] == digest(body)
+        manifest = msgspec.convert(body, Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise damaged(folder, f"its {MANIFEST} cannot be read ({error})") from error
+    if not intact:
+        raise damaged(folder, f"its {MANIFEST} was altered")
+    if manifest.format != FORMAT:
+        raise damaged(folder, f"its format is {manifest.format}, this mml reads {FORMAT}")
+    return manifest
+
+
+def damaged(folder: Path, what: str) -> DamagedStoreError:
+    """Return the error that names a store and what is wrong with it."""
+    return DamagedStoreError(
+        f"The preprocessed store {folder} is damaged: {what}. "
+        f"Remove that folder and make it again with 'mml run --mode=preprocess'."
+    )
+
+
+class SampleArray:
+    """The samples of one modality, memory-mapped.
+
+    A chunk's checksum is compared when a sample in it is first asked for by this process, so that opening
+    costs nothing and no damaged byte is ever handed out.
+
+    Args:
+        folder: The store.
+        entry: The modality's entry in the manifest.
+
+    Raises:
+        DamagedStoreError: A file is missing or has another size than when it was written.
+    """
+
+    def __init__(self, folder: Path, entry: Modality) -> None:
+        self.folder = folder
+        self.entry = entry
+        path = folder / entry.file
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise damaged(folder, f"{entry.file} cannot be read ({error.strerror})") from error
+        if size != entry.size:
+            raise damaged(folder, f"{entry.file} has {size} bytes, {entry.size} were written")
+        empty = np.zeros(0, dtype=np.uint8)
+        self._bytes: NDArray[np.uint8] = np.memmap(path, np.uint8, "r") if size else empty
+        self._items: NDArray[Any] | None = None
+        self._index: NDArray[np.int64] | None = None
+        if entry.shape is not None:
+            self._items = np.asarray(self._bytes).view(entry.dtype).reshape(entry.samples, *entry.shape)
+        else:
+            self._index = self._read_index()
+        self._unverified = np.ones(len(entry.chunks), dtype=bool)
+        self._all_verified = not entry.chunks
+
+    def __len__(self) -> int:
+        return self.entry.samples
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SampleArray, (self.folder, self.entry)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of every sample; None where they differ."""
+        return None if self.entry.shape is None else tuple(self.entry.shape)
+
+    def sample(self, row: int) -> NDArray[Any]:
+        """The sample of one row, still in the memory map; not to be written to."""
+        start, stop, shape = self._extent(row)
+        self._verify(np.array([start]), np.array([stop]))
+        return self._bytes[start:stop].view(self.entry.dtype).reshape(shape)
+
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Copy the samples of some rows into one array (B, …), by a single gather.
+
+        Raises:
+            UnequalSizesError: They do not have one size.
+            DamagedStoreError: A chunk they lie in does not have the checksum it was written with.
+        """
+        if self._items is None:
+            return stack([self.sample(int(row)) for row in rows], self.folder.name)
+        if not self._all_verified:
+            length = self._items[0].nbytes
+            self._verify(rows * length, (rows + 1) * length)
+        return self._items.take(rows, axis=0)
+
+    def verify(self) -> None:
+        """Read everything and compare it with the checksums it was written with.
+
+        Raises:
+            DamagedStoreError: Something differs.
+        """
+        for chunk in range(len(self.entry.chunks)):
+            self._verify_chunk(chunk)
+        if sha256_file(self.folder / self.entry.file) != self.entry.sha256:
+            raise damaged(self.folder, f"{self.entry.file} has another sha256 than it was written with")
+
+    def _extent(self, row: int) -> tuple[int, int, tuple[int, ...]]:
+        if self._index is not None:
+            offset, *shape = (int(number) for number in self._index[row])
+        else:
+            assert self.entry.shape is not None
+            shape = self.entry.shape
+            offset = row * int(np.prod(shape)) * np.dtype(self.entry.dtype).itemsize
+        return offset, offset + int(np.prod(shape)) * np.dtype(self.entry.dtype).itemsize, tuple(shape)
+
+    def _read_index(self) -> NDArray[np.int64]:
+        path = self.folder / (self.entry.index or "")
+        try:
+            if sha256_file(path) != self.entry.index_sha256:
+                raise damaged(self.folder, f"{path.name} has another sha256 than it was written with")
+            # NumPy types what a file holds as Any.
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        except (OSError, ValueError) as error:
+            raise damaged(self.folder, f"{path.name} cannot be read ({error})") from error
+
+    def _verify(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
+        if self._all_verified:
+            return
+        size = self.entry.chunk_bytes
+        first, last = starts // size, (np.maximum(stops, starts + 1) - 1) // size
+        touched = np.unique(np.concatenate([first + step for step in range(int((last - first).max()) + 1)]))
+        touched = touched[(touched >= 0) & (touched < len(self._unverified))]
+        for chunk in touched[self._unverified[touched]]:
+            self._verify_chunk(int(chunk))
+        self._all_verified = not self._unverified.any()
+
+    def _verify_chunk(self, chunk: int) -> None:
+        start = chunk * self.entry.chunk_bytes
+        data = self._bytes[start : start + self.entry.chunk_bytes]
+        if zlib.crc32(data.data) != self.entry.chunks[chunk]:
+            raise damaged(self.folder, f"bytes {start} to {start + len(data)} of {self.entry.file} changed")
+        self._unverified[chunk] = False
+
+
+@dataclass(frozen=True)
+class Store:
+    """A preprocessed task, ready to be gathered from."""
+
+    folder: Path
+    manifest: Manifest
+    images: SampleArray
+    masks: SampleArray | None
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Map the store in ``folder`` into memory; takes milliseconds however large it is.
+
+        Raises:
+            DamagedStoreError: The manifest or a file is missing, cut or altered.
+        """
+        manifest = read_manifest(folder)
+        arrays = {name: SampleArray(folder, entry) for name, entry in manifest.modalities.items()}
+        if "image" not in arrays:
+            raise damaged(folder, "it has no images")
+        return cls(folder, manifest, arrays["image"], arrays.get("mask"))
+
+    def verify(self) -> None:
+        """Compare every byte with the checksums it was written with.
+
+        Raises:
+            DamagedStoreError: Something differs.
+        """
+        self.images.verify()
+        if self.masks is not None:
+            self.masks.verify()
+
+
+def stack(samples: list[NDArray[Any]], origin: str) -> NDArray[Any]:
+    """Stack samples into a batch.
+
+    Raises:
+        UnequalSizesError: They do not have one shape.
+    """
+    shapes = {sample.shape for sample in samples}
+    if len(shapes) > 1:
+        sizes = " and ".join("x".join(map(str, shape[-2:])) for shape in sorted(shapes)[:2])
+        raise UnequalSizesError(
+            f"Images of {origin} have unequal sizes, as {sizes}, and cannot form one batch: choose a "
+            "preprocessing with a size, as preprocessing=default, or loader.batch_size=1."
+        )
+    return np.stack(samples)
