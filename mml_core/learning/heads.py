@@ -1,0 +1,64 @@
+"""Heads: what turns features of a shared backbone into the outputs of one task."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mml_core.learning.outputs import REGRESSION, TaskOutput
+
+
+def head_key(task: str) -> str:
+    """Return the name of a task's head in the module tree: reversible, without a dot, never an attribute."""
+    return "task:" + task.replace("%", "%25").replace(".", "%2E")
+
+
+def build_head(output: TaskOutput, feature_dim: int | None) -> nn.Module:
+    """Make the head of one task.
+
+    Args:
+        output: What the head has to put out.
+        feature_dim: Length of the backbone's feature vector; None for a net that puts out final values.
+    """
+    body: nn.Module = nn.Identity() if feature_dim is None else nn.Linear(feature_dim, output.width)
+    return RegressionHead(body, output.width) if output.task_type == REGRESSION else body
+
+
+class RegressionHead(nn.Module):
+    """A head that learns standardised targets and knows how to turn them back.
+
+    Mean and standard deviation of the training targets are buffers, so they are saved with the weights.
+    """
+
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(self, body: nn.Module, width: int) -> None:
+        super().__init__()
+        self.body = body
+        self.register_buffer("target_mean", torch.zeros(width))
+        self.register_buffer("target_std", torch.ones(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return standardised values (B, width)."""
+        result: Tensor = self.body(features)
+        return result
+
+    def fit_targets(self, values: Tensor) -> None:
+        """Take mean and standard deviation from training targets (N, width); NaN counts as missing."""
+        values = values.to(torch.float64).reshape(-1, self.target_mean.numel())
+        present = ~torch.isnan(values)
+        count = present.sum(0).clamp(min=1)
+        mean = torch.nan_to_num(values).sum(0) / count
+        spread = (torch.where(present, values - mean, torch.zeros_like(values)) ** 2).sum(0) / count
+        std = spread.sqrt()
+        self.target_mean.copy_(mean)
+        self.target_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    def standardise(self, targets: Tensor) -> Tensor:
+        """Turn targets into what the head learns."""
+        return (targets - self.target_mean) / self.target_std
+
+    def restore(self, outputs: Tensor) -> Tensor:
+        """Turn what the head puts out into values on the scale of the targets."""
+        return outputs * self.target_std + self.target_mean

@@ -1,0 +1,283 @@
+"""The LightningModule all task types share: one network, one head, loss and metric set per task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from typing_extensions import override
+
+from mml_core.errors import MMLError
+from mml_core.learning.heads import RegressionHead, build_head, head_key
+from mml_core.learning.losses import build_loss
+from mml_core.learning.metrics import compute_metrics, dice_per_image, metric_names
+from mml_core.learning.optimisation import build_optimizer, build_schedule, validate_schedule
+from mml_core.learning.outputs import REGRESSION, SEGMENTATION, TaskOutput
+
+
+class ModelError(MMLError):
+    """A model cannot serve the tasks, or the batch, it was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is trained: the resolved config groups of that name.
+
+    Attributes:
+        optimizer: ``{name, lr, …}``.
+        lr_scheduler: ``{name, interval, …}``.
+        loss: Task type → ``{name, kwargs}``.
+        metrics: Task type → names.
+        task_weights: Task → weight of its loss; 1 where absent.
+    """
+
+    optimizer: dict[str, Any]
+    lr_scheduler: dict[str, Any] = field(default_factory=dict)
+    loss: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    task_weights: dict[str, float] = field(default_factory=dict)
+
+
+class MMLModule(LightningModule):
+    """A network with one head per task.
+
+    A batch is ``{"image": (B, C, H, W), "target": …, "index": (B)}`` for a model of one task, or
+    ``{task: such a batch}`` for a joint batch over several.
+
+    Args:
+        network: A backbone (it has ``feature_dim`` and puts out (B, feature_dim)) or a net that puts out the
+            final values, (B, classes, H, W) for segmentation.
+        outputs: The heads.
+        recipe: How to train; None for a model that only predicts.
+    """
+
+    def __init__(
+        self, network: nn.Module, outputs: Sequence[TaskOutput], recipe: Recipe | None = None
+    ) -> None:
+        super().__init__()
+        feature_dim = getattr(network, "feature_dim", None)
+        _check_outputs(outputs, feature_dim)
+        self.network = network
+        self.outputs = {output.task: output for output in outputs}
+        self.heads = nn.ModuleDict(
+            {head_key(output.task): build_head(output, feature_dim) for output in outputs}
+        )
+        self.recipe = recipe
+        self.schedule_for_fit = True  # a learning-rate search puts its own schedule in place
+        # Losses are no submodules: class weights come from the config, not from a weights file.
+        self._losses: dict[str, nn.Module] = {}
+        self._metrics: dict[str, tuple[str, ...]] = {}
+        self._collected: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        if recipe is not None:
+            validate_schedule(recipe.lr_scheduler)
+            for output in outputs:
+                self._losses[output.task] = build_loss(output.task_type, recipe.loss)
+                self._metrics[output.task] = metric_names(recipe.metrics, output.task_type)
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate the recipe starts or peaks with."""
+        return float(self._trained().optimizer["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._trained().optimizer["lr"] = float(value)
+
+    def head(self, task: str) -> nn.Module:
+        """Return the head of a task.
+
+        Raises:
+            ModelError: If the model has none.
+        """
+        if task not in self.outputs:
+            raise ModelError(f"The model has no head for task '{task}', only for {', '.join(self.outputs)}.")
+        return self.heads[head_key(task)]
+
+    def fit_targets(self, task: str, values: Tensor) -> None:
+        """Tell a regression head the training targets (N, K) it standardises by; others ignore it."""
+        head = self.head(task)
+        if isinstance(head, RegressionHead):
+            head.fit_targets(values)
+
+    @override
+    def forward(self, images: Tensor, task: str | None = None) -> Tensor:
+        """Return raw head outputs: logits, or standardised values for a regression.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            task: Whose head; may be left out for a model of one task.
+        """
+        result: Tensor = self.head(self._only(task))(self.network(images))
+        return result
+
+    def predict(self, images: Tensor, task: str | None = None) -> Tensor:
+        """Return logits, or regression values on the scale of the targets, as float32."""
+        chosen = self._only(task)
+        outputs = self(images, chosen).float()
+        head = self.head(chosen)
+        return head.restore(outputs) if isinstance(head, RegressionHead) else outputs
+
+    def batch_loss(self, batch: Mapping[str, Any], task: str | None = None) -> tuple[Tensor, Tensor]:
+        """Return the loss of one task's batch and the raw outputs it was computed from."""
+        chosen = self._only(task)
+        outputs = self(batch["image"], chosen)
+        target = batch["target"]
+        if self.outputs[chosen].task_type == REGRESSION:
+            head = self.head(chosen)
+            assert isinstance(head, RegressionHead)
+            target = head.standardise(target.reshape(outputs.shape))
+        loss: Tensor = self._losses[chosen](outputs, target)
+        return loss, outputs
+
+    @override
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Return the weighted sum of the losses of all tasks in the batch."""
+        weights = self._trained().task_weights
+        total: Tensor | None = None
+        for task, part in self._parts(batch):
+            loss, _ = self.batch_loss(part, task)
+            if len(self.outputs) > 1:
+                self._log(f"train/{task}/loss", loss, len(part["image"]))
+            loss = loss * weights.get(task, 1.0) if task in weights else loss
+            total = loss if total is None else total + loss
+        if total is None:
+            raise ModelError("The batch holds no task of the model.")
+        self._log("train/loss", total, self._size(batch), bar=True)
+        return total
+
+    @override
+    def on_fit_start(self) -> None:
+        """Take class weights of the losses to the device of the model."""
+        self._place_losses()
+
+    @override
+    def on_validation_start(self) -> None:
+        """Take class weights of the losses to the device of the model."""
+        self._place_losses()
+
+    @override
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an interrupted validation collected."""
+        self._collected = {}
+
+    @override
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log the loss and collect what the metrics need."""
+        for task, part in self._parts(batch):
+            loss, outputs = self.batch_loss(part, task)
+            self._log(self._name("val", task, "loss"), loss, len(part["image"]), bar=len(self.outputs) == 1)
+            if self._metrics[task]:
+                self._collected.setdefault(task, []).append(self._evidence(task, outputs, part["target"]))
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        """Compute the metrics of the whole validation fold."""
+        for task, parts in self._collected.items():
+            outputs = torch.cat([outputs for outputs, _ in parts])
+            targets = torch.cat([targets for _, targets in parts])
+            scores = compute_metrics(self.outputs[task].task_type, self._metrics[task], outputs, targets)
+            for name, value in scores.items():
+                self.log(self._name("val", task, name), value, prog_bar=name == self._metrics[task][0])
+        self._collected = {}
+
+    @override
+    def predict_step(
+        self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, dict[str, Tensor]]:
+        """Return per task: row numbers, targets where the batch has them, and outputs.
+
+        Outputs are logits, values, or for segmentation the class number of every pixel.
+        """
+        predicted = {}
+        for task, part in self._parts(batch):
+            outputs = self.predict(part["image"], task)
+            if self.outputs[task].task_type == SEGMENTATION:
+                outputs = outputs.argmax(1)
+            predicted[task] = {"index": part["index"].cpu(), "output": outputs.cpu()}
+            if part.get("target") is not None:
+                predicted[task]["target"] = part["target"].cpu()
+        return predicted
+
+    @override
+    def configure_optimizers(self) -> Any:
+        """Make optimiser and schedule of the recipe for the length of this fit."""
+        recipe = self._trained()
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = build_optimizer(trained, recipe.optimizer)
+        if not self.schedule_for_fit or (recipe.lr_scheduler.get("name") or "none") == "none":
+            return optimizer
+        trainer = self.trainer
+        steps = trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise ModelError("The learning-rate schedule needs an end: set trainer.max_epochs or max_steps.")
+        schedule = build_schedule(
+            optimizer, recipe.lr_scheduler, total_steps=int(steps), total_epochs=int(trainer.max_epochs or 1)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _place_losses(self) -> None:
+        for loss in self._losses.values():
+            loss.to(self.device)
+
+    def _evidence(self, task: str, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = outputs.detach().float()
+        output = self.outputs[task]
+        if output.task_type == SEGMENTATION:
+            scores = dice_per_image(outputs.argmax(1), target, output.width)
+            return scores.cpu(), torch.empty(len(scores))
+        head = self.head(task)
+        restored = head.restore(outputs) if isinstance(head, RegressionHead) else outputs
+        return restored.cpu(), target.detach().cpu()
+
+    def _parts(self, batch: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        if "image" in batch:
+            yield self._only(None), batch
+            return
+        for task, part in batch.items():
+            if part is not None:  # a joint loader hands out None where a task has run out
+                yield task, part
+
+    def _only(self, task: str | None) -> str:
+        if task is not None:
+            return task
+        if len(self.outputs) != 1:
+            raise ModelError(
+                f"The model has heads for {', '.join(self.outputs)}; say which task is meant,"
+                " or give a batch per task."
+            )
+        return next(iter(self.outputs))
+
+    def _size(self, batch: Mapping[str, Any]) -> int:
+        return sum(len(part["image"]) for _, part in self._parts(batch))
+
+    def _name(self, stage: str, task: str, name: str) -> str:
+        return f"{stage}/{name}" if len(self.outputs) == 1 else f"{stage}/{task}/{name}"
+
+    def _log(self, name: str, value: Tensor, size: int, *, bar: bool = False) -> None:
+        self.log(name, value.detach(), on_step=False, on_epoch=True, prog_bar=bar, batch_size=size)
+
+    def _trained(self) -> Recipe:
+        if self.recipe is None:
+            raise ModelError("The model was loaded for prediction only; create it with a config to train it.")
+        return self.recipe
+
+
+def _check_outputs(outputs: Sequence[TaskOutput], feature_dim: int | None) -> None:
+    if not outputs:
+        raise ModelError("A model needs at least one task.")
+    if len({output.task for output in outputs}) != len(outputs):
+        raise ModelError(f"A task is named twice: {', '.join(output.task for output in outputs)}.")
+    if feature_dim is None and len(outputs) > 1:
+        raise ModelError(
+            "A network without 'feature_dim' puts out final values and serves one task, found"
+            f" {', '.join(output.task for output in outputs)}; choose a backbone."
+        )
+    if feature_dim is not None and any(output.task_type == SEGMENTATION for output in outputs):
+        raise ModelError(
+            "A backbone puts out one vector per image and cannot segment; choose a segmentation net,"
+            " for example arch=unet_tiny."
+        )

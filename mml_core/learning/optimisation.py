@@ -1,0 +1,153 @@
+"""Optimisers and learning-rate schedules by name, from the groups ``optimizer`` and ``lr_scheduler``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler as schedules
+
+from mml_core.learning.options import OptionError, choose, require_arguments, require_known
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adadelta": torch.optim.Adadelta,
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
+    "adamw": torch.optim.AdamW,
+    "asgd": torch.optim.ASGD,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+INTERVALS = ("step", "epoch")
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: dict[str, Any]) -> torch.optim.Optimizer:
+    """Make the optimiser.
+
+    Args:
+        parameters: What it updates.
+        config: ``{name, lr, …}``; whatever follows is an argument of the optimiser of ``torch.optim``.
+
+    Raises:
+        OptionError: If the name or an argument is unknown or refused.
+    """
+    options = dict(config)
+    factory: type[torch.optim.Optimizer] = choose("optimizer", options.pop("name", None), OPTIMIZERS)
+    require_arguments("optimizer", factory, options, managed=("params",))
+    if isinstance(options.get("betas"), list):
+        options["betas"] = tuple(options["betas"])
+    try:
+        return factory(parameters, **options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptionError(f"optimizer: {' '.join(str(error).split())}") from error
+
+
+def validate_schedule(config: dict[str, Any]) -> None:
+    """Check the group ``lr_scheduler`` without building anything.
+
+    Raises:
+        OptionError: If the name, the interval or an argument is unknown.
+    """
+    options = dict(config)
+    name = options.pop("name", None) or "none"
+    make = choose("lr_scheduler", name, SCHEDULES)
+    interval = options.pop("interval", "step")
+    if interval not in INTERVALS:
+        raise OptionError(f"lr_scheduler.interval must be 'step' or 'epoch', found '{interval}'.")
+    require_known("lr_scheduler", options, ("name", "interval", *SCHEDULE_OPTIONS[make]))
+    if name == "onecycle" and interval != "step":
+        raise OptionError("lr_scheduler=onecycle follows every step; set lr_scheduler.interval=step.")
+
+
+def build_schedule(
+    optimizer: torch.optim.Optimizer, config: dict[str, Any], *, total_steps: int, total_epochs: int
+) -> dict[str, Any] | None:
+    """Make the learning-rate schedule in the form Lightning wants, or None.
+
+    Args:
+        optimizer: Whose learning rate it moves.
+        config: ``{name, interval, …}``.
+        total_steps: Optimiser steps of the whole fit.
+        total_epochs: Epochs of the whole fit.
+    """
+    validate_schedule(config)
+    options = dict(config)
+    make = choose("lr_scheduler", options.pop("name", None) or "none", SCHEDULES)
+    if make is None:
+        return None
+    interval = options.pop("interval", "step")
+    length = max(1, total_steps if interval == "step" else total_epochs)
+    try:
+        schedule = make(optimizer, length, **options)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"lr_scheduler: {' '.join(str(error).split())}") from error
+    return {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
+
+
+def _cosine(
+    optimizer: torch.optim.Optimizer, length: int, *, warmup: float = 0.0, min_factor: float = 0.0
+) -> schedules.LRScheduler:
+    import math
+
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup is a share of the fit in [0, 1), found {warmup}")
+    rising = int(warmup * length)
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        progress = min(1.0, (step - rising) / max(1, length - rising))
+        return min_factor + (1 - min_factor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return schedules.LambdaLR(optimizer, factor)
+
+
+def _onecycle(
+    optimizer: torch.optim.Optimizer,
+    length: int,
+    *,
+    pct_start: float = 0.3,
+    anneal_strategy: str = "cos",
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    cycle_momentum: bool = True,
+) -> schedules.LRScheduler:
+    peaks = [float(group["lr"]) for group in optimizer.param_groups]
+    anneal: Any = anneal_strategy
+    return schedules.OneCycleLR(
+        optimizer,
+        max_lr=peaks,
+        total_steps=max(2, length),
+        pct_start=pct_start,
+        anneal_strategy=anneal,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        cycle_momentum=cycle_momentum and any(key in optimizer.defaults for key in ("betas", "momentum")),
+    )
+
+
+def _step(
+    optimizer: torch.optim.Optimizer, length: int, *, drops: int = 2, gamma: float = 0.1
+) -> schedules.LRScheduler:
+    if drops < 1:
+        raise ValueError(f"drops must be at least 1, found {drops}")
+    return schedules.StepLR(optimizer, step_size=max(1, -(-length // (drops + 1))), gamma=gamma)
+
+
+SCHEDULES: dict[str, Callable[..., schedules.LRScheduler] | None] = {
+    "none": None,
+    "cosine": _cosine,
+    "onecycle": _onecycle,
+    "step": _step,
+}
+SCHEDULE_OPTIONS: dict[Any, tuple[str, ...]] = {
+    None: (),
+    _cosine: ("warmup", "min_factor"),
+    _onecycle: ("pct_start", "anneal_strategy", "div_factor", "final_div_factor", "cycle_momentum"),
+    _step: ("drops", "gamma"),
+}

@@ -1,0 +1,151 @@
+"""The pipeline file: what rebuilds a model and its preprocessing, without weights and without code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mml_core.errors import MMLError
+from mml_core.learning.architectures import Architecture, build_network
+from mml_core.learning.outputs import TaskOutput
+
+if TYPE_CHECKING:
+    from mml_core.learning.module import MMLModule, Recipe
+    from mml_core.plugins import PluginManager
+
+VERSION = 1
+KEYS = ("version", "architecture", "in_channels", "image_size", "outputs", "normalisation", "preprocessing")
+
+
+class PipelineError(MMLError):
+    """A pipeline file cannot be read or does not describe a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """What rebuilds a model.
+
+    Attributes:
+        architecture: Registered name and its arguments.
+        in_channels: Channels of an image.
+        image_size: Height and width the network was built for, in pixels.
+        outputs: The heads.
+        normalisation: Task → ``{"means": […], "stds": […]}`` per channel on the 0..1 scale.
+        preprocessing: The config group ``preprocessing`` the images went through.
+        training: The remaining groups the model was trained with, for the record only.
+    """
+
+    architecture: Architecture
+    in_channels: int
+    image_size: tuple[int, int]
+    outputs: tuple[TaskOutput, ...]
+    normalisation: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, plugins: PluginManager, recipe: Recipe | None = None) -> MMLModule:
+        """Build the model, freshly initialised; the architecture must be registered."""
+        from mml_core.learning.module import MMLModule
+
+        network = build_network(
+            self.architecture,
+            plugins,
+            task_type=self.outputs[0].task_type,
+            in_channels=self.in_channels,
+            out_channels=self.outputs[0].width,
+            image_size=self.image_size,
+        )
+        return MMLModule(network, self.outputs, recipe)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "version": VERSION,
+            "architecture": self.architecture.to_json(),
+            "in_channels": self.in_channels,
+            "image_size": list(self.image_size),
+            "outputs": [output.to_json() for output in self.outputs],
+            "normalisation": self.normalisation,
+            "preprocessing": self.preprocessing,
+            "training": self.training,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Pipeline:
+        """Rebuild what :meth:`to_json` gave.
+
+        Raises:
+            PipelineError: If a key is missing or of another type.
+        """
+        missing = [key for key in KEYS if key not in stored]
+        if missing:
+            raise PipelineError(f"A pipeline needs {', '.join(KEYS)}; missing: {', '.join(missing)}.")
+        if stored["version"] != VERSION:
+            raise PipelineError(
+                f"The pipeline has version {stored['version']}, this mml reads {VERSION}; update mml-core."
+            )
+        try:
+            height, width = stored["image_size"]
+            return cls(
+                architecture=Architecture.from_json(stored["architecture"]),
+                in_channels=int(stored["in_channels"]),
+                image_size=(int(height), int(width)),
+                outputs=_outputs(stored["outputs"]),
+                normalisation=dict(stored["normalisation"]),
+                preprocessing=dict(stored["preprocessing"]),
+                training=dict(stored.get("training") or {}),
+            )
+        except (TypeError, ValueError, KeyError) as error:
+            raise PipelineError(f"The pipeline is malformed: {error!r}.") from error
+
+
+def save_pipeline(pipeline: Pipeline, path: Path) -> None:
+    """Write a pipeline as YAML, atomically."""
+    import yaml
+
+    from mml_core.storage.atomic import write_text
+
+    write_text(path, yaml.safe_dump(pipeline.to_json(), sort_keys=False, allow_unicode=True))
+
+
+def load_pipeline(path: Path) -> Pipeline:
+    """Read a pipeline; plain values only, whatever the file asks for.
+
+    Raises:
+        PipelineError: If it is missing or malformed.
+    """
+    import yaml
+
+    try:
+        # The same safe loader, ten times as fast where libyaml is there.
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        stored = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    except FileNotFoundError as error:
+        raise PipelineError(f"Pipeline {path} is not there; train again or reuse another project.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PipelineError(f"Pipeline {path} is no readable YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(stored, dict):
+        raise PipelineError(f"Pipeline {path} holds no mapping, found {type(stored).__name__}.")
+    return Pipeline.from_json(stored)
+
+
+def load_model(pipeline: Path | Pipeline, weights: Path, plugins: PluginManager) -> MMLModule:
+    """Rebuild a stored model for prediction.
+
+    Args:
+        pipeline: Its pipeline file, or what was read from it.
+        weights: Its safetensors file.
+        plugins: Where its architecture is registered; nothing else is instantiated.
+    """
+    from mml_core.learning.weights import load_weights
+
+    described = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
+    model = described.build(plugins)
+    load_weights(model, weights)
+    return model.eval()
+
+
+def _outputs(stored: Sequence[Mapping[str, Any]]) -> tuple[TaskOutput, ...]:
+    return tuple(TaskOutput.from_json(output) for output in stored)

@@ -1,0 +1,156 @@
+"""Creating a Lightning trainer from the config, one that leaves nothing outside of its own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import Callback, Trainer
+
+from mml_core.learning.checkpoints import AtomicCheckpointIO
+from mml_core.learning.options import OptionError, choose, require_arguments, require_known, section
+from mml_core.learning.progress import make_progress
+from mml_core.learning.quiet import silence_lightning
+
+# What mml gives the trainer itself, and the config group that holds it where there is one.
+MANAGED = {
+    "callbacks": "the group callbacks",
+    "logger": "the group logging",
+    "default_root_dir": "the step's own folder",
+    "plugins": "mml's checkpoint plugin",
+    "enable_checkpointing": "callbacks.checkpoint",
+    "enable_progress_bar": "callbacks.progress",
+    "enable_model_summary": "callbacks.model_summary",
+}
+CALLBACK_OPTIONS = ("progress", "model_summary", "learning_rate", "checkpoint")
+CHECKPOINT_OPTIONS = ("every_n_epochs", "every_n_train_steps", "keep")
+
+
+def create_trainer(
+    cfg: Any,
+    *,
+    default_root_dir: Path,
+    log_dir: Path | None = None,
+    callbacks: Iterable[Callback] = (),
+    label: str = "",
+    **overrides: Any,
+) -> Trainer:
+    """Make a trainer from the groups ``trainer``, ``callbacks`` and ``logging``.
+
+    Args:
+        cfg: The composed config.
+        default_root_dir: A folder private to the step; checkpoints and temporary files go there.
+        log_dir: Where loggers write; ``default_root_dir/logs`` where None.
+        callbacks: Further callbacks.
+        label: What is trained, as the progress shows it.
+        **overrides: Arguments of ``lightning.Trainer`` that win over the config.
+
+    Raises:
+        OptionError: If an argument is unknown or refused by Lightning, or a logger is not installed.
+    """
+    silence_lightning()
+    arguments = {**section(cfg, "trainer"), **overrides}
+    for name in arguments:
+        if name in MANAGED:
+            raise OptionError(f"trainer.{name} is set by mml itself; use {MANAGED[name]} instead.")
+    require_arguments("trainer", Trainer, arguments, managed=MANAGED)
+    loggers = _make_loggers(cfg, log_dir or default_root_dir / "logs")
+    made = _make_callbacks(cfg, default_root_dir, label, has_logger=bool(loggers))
+    checkpointing = any(type(callback).__name__ == "ModelCheckpoint" for callback in (*made, *callbacks))
+    environment: Any = (
+        TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()
+    )
+    default_root_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        return Trainer(
+            **arguments,
+            default_root_dir=default_root_dir,
+            logger=loggers or False,
+            callbacks=[*made, *callbacks],
+            # Naming the environment keeps Lightning from detecting SLURM and requeueing the job itself.
+            plugins=[AtomicCheckpointIO(), environment],
+            enable_checkpointing=checkpointing,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptionError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _make_callbacks(cfg: Any, folder: Path, label: str, *, has_logger: bool) -> list[Callback]:
+    options = section(cfg, "callbacks")
+    require_known("callbacks", options, CALLBACK_OPTIONS)
+    callbacks: list[Callback] = []
+    progress = make_progress(str(options.get("progress") or "auto"), label or "fit")
+    if progress is not None:
+        callbacks.append(progress)
+    if options.get("model_summary"):
+        from lightning.pytorch.callbacks import RichModelSummary
+
+        callbacks.append(RichModelSummary(max_depth=1))
+    if options.get("learning_rate"):
+        from lightning.pytorch.callbacks import LearningRateMonitor
+
+        if not has_logger:
+            raise OptionError("callbacks.learning_rate needs a logger; choose logging=csv or tensorboard.")
+        callbacks.append(LearningRateMonitor(logging_interval="step"))
+    checkpoint = dict(options.get("checkpoint") or {})
+    require_known("callbacks.checkpoint", checkpoint, CHECKPOINT_OPTIONS)
+    epochs, steps = checkpoint.get("every_n_epochs") or 0, checkpoint.get("every_n_train_steps") or 0
+    if epochs and steps:
+        raise OptionError(
+            "callbacks.checkpoint: set either every_n_epochs or every_n_train_steps to 0, found"
+            f" {epochs} and {steps}."
+        )
+    if epochs or steps:
+        callbacks.append(_make_checkpoint(folder / "checkpoints", epochs, steps, checkpoint.get("keep")))
+    return callbacks
+
+
+def _make_checkpoint(folder: Path, epochs: int, steps: int, keep: int | None) -> Callback:
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    # Newest first: the two kept by default leave one whole when the newest is damaged.
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="{epoch:05d}-{step:08d}",
+        auto_insert_metric_name=False,
+        monitor="step",
+        mode="max",
+        save_top_k=2 if keep is None else keep,
+        every_n_epochs=epochs or None,
+        every_n_train_steps=steps or None,
+        save_on_train_epoch_end=True if epochs else None,
+    )
+
+
+def _make_loggers(cfg: Any, folder: Path) -> list[Any]:
+    options = section(cfg, "logging")
+    require_known("logging", options, ("loggers",))
+    names = options.get("loggers") or []
+    if isinstance(names, str):
+        raise OptionError(f"logging.loggers must be a list, found '{names}'; write [{names}].")
+    makers = {"csv": _make_csv, "tensorboard": _make_tensorboard}
+    return [choose("logger", name, makers)(folder) for name in names]
+
+
+def _make_csv(folder: Path) -> Any:
+    from lightning.pytorch.loggers import CSVLogger
+
+    return CSVLogger(folder, name="", version="csv")
+
+
+def _make_tensorboard(folder: Path) -> Any:
+    from importlib.util import find_spec
+
+    if find_spec("tensorboard") is None:
+        raise OptionError(
+            "The TensorBoard logger needs the package tensorboard, which is not installed;"
+            " pip install 'mml-core[tensorboard]', or choose logging=csv."
+        )
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(folder, name="", version="tensorboard")

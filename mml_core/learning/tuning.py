@@ -1,0 +1,214 @@
+"""Finding a learning rate and a batch size before training, on a copy of the model."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mml_core.errors import MMLError
+from mml_core.learning.options import OptionError, require_known, section
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback, LightningDataModule, Trainer
+
+    from mml_core.learning.module import MMLModule
+
+OPTIONS = ("lr", "batch_size", "min_lr", "max_lr", "steps", "max_batch_size", "batch_size_steps")
+BELOW_MINIMUM = 10.0  # the rate is taken this factor below the one of the lowest loss (Smith 2017; fastai)
+
+
+class TuningError(MMLError):
+    """The search found nothing usable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What a search found; None where it was not asked for.
+
+    Attributes:
+        lr: Learning rate.
+        batch_size: Samples per batch.
+    """
+
+    lr: float | None = None
+    batch_size: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, for the record of a step."""
+        return asdict(self)
+
+
+def wanted(cfg: Any) -> bool:
+    """Say whether the config asks for any search."""
+    options = section(cfg, "tune")
+    require_known("tune", options, OPTIONS)
+    return bool(options.get("lr") or options.get("batch_size"))
+
+
+def tune(cfg: Any, model: MMLModule, datamodule: LightningDataModule, *, folder: Path) -> Tuned:
+    """Search what the group ``tune`` asks for, and set it on ``model`` and ``datamodule``.
+
+    Weights of ``model``, and the state of the random generators, are those from before: the search runs on
+    a copy. The batch size comes first, as the best learning rate depends on it.
+
+    Args:
+        cfg: The composed config.
+        model: The model to train later.
+        datamodule: Its data; has an attribute ``batch_size``.
+        folder: A private folder, for the tuner's temporary checkpoint.
+
+    Raises:
+        TuningError: If no learning rate in the range lowers the loss.
+    """
+    options = section(cfg, "tune")
+    require_known("tune", options, OPTIONS)
+    import torch
+
+    found = Tuned()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        if options.get("batch_size"):
+            size = _find_batch_size(cfg, copy.deepcopy(model), datamodule, folder, options)
+            _set_batch_size(datamodule, size)
+            found = Tuned(batch_size=size)
+        if options.get("lr"):
+            rate = _find_lr(cfg, copy.deepcopy(model), datamodule, folder, options)
+            model.learning_rate = rate
+            found = Tuned(lr=rate, batch_size=found.batch_size)
+    return found
+
+
+def apply(tuned: Tuned, model: MMLModule, datamodule: LightningDataModule) -> None:
+    """Set what an earlier search found."""
+    if tuned.lr is not None:
+        model.learning_rate = tuned.lr
+    if tuned.batch_size is not None:
+        _set_batch_size(datamodule, tuned.batch_size)
+
+
+def suggest_lr(rates: Sequence[float], losses: Sequence[float]) -> float:
+    """Choose a learning rate from the raw losses of a range test.
+
+    The losses are smoothed over the logarithm of the rate; the choice lies a decade below the rate at which
+    the smoothed loss is lowest, where training is still stable (Smith, Cyclical Learning Rates, 2017).
+
+    Raises:
+        TuningError: If there are fewer than five finite losses, or the loss never falls.
+    """
+    pairs = [
+        (rate, loss) for rate, loss in zip(rates, losses, strict=True) if math.isfinite(loss) and rate > 0
+    ]
+    if len(pairs) < 5:
+        raise TuningError(
+            f"The learning-rate search got {len(pairs)} usable losses and needs 5;"
+            " raise tune.steps or lower tune.min_lr."
+        )
+    smooth = _smooth([loss for _, loss in pairs])
+    lowest = min(range(len(smooth)), key=smooth.__getitem__)
+    if smooth[lowest] >= smooth[0] or lowest == 0:
+        raise TuningError(
+            f"The loss never fell between learning rates {pairs[0][0]:.1e} and {pairs[-1][0]:.1e};"
+            " widen tune.min_lr and tune.max_lr, or set optimizer.lr."
+        )
+    return pairs[lowest][0] / BELOW_MINIMUM
+
+
+def _smooth(losses: Sequence[float]) -> list[float]:
+    width = max(1, len(losses) // 25)
+    result = []
+    for centre in range(len(losses)):
+        span = range(max(0, centre - 2 * width), min(len(losses), centre + 2 * width + 1))
+        weights = [math.exp(-0.5 * ((at - centre) / width) ** 2) for at in span]
+        total = sum(weight * losses[at] for weight, at in zip(weights, span, strict=True))
+        result.append(total / sum(weights))
+    return result
+
+
+def _find_lr(
+    cfg: Any,
+    model: MMLModule,
+    datamodule: LightningDataModule,
+    folder: Path,
+    options: dict[str, Any],
+) -> float:
+    from mml_core.learning.range_test import RangeTest
+
+    low, high = float(options.get("min_lr", 1e-6)), float(options.get("max_lr", 1.0))
+    steps = int(options.get("steps", 100))
+    if not 0 < low < high or steps < 5:
+        raise OptionError(f"tune: needs 0 < min_lr < max_lr and steps >= 5, found {low}, {high} and {steps}.")
+    model.schedule_for_fit = False
+    test = RangeTest(low, high, steps)
+    _trainer(cfg, folder, callbacks=[test], max_steps=steps).fit(model, datamodule=datamodule)
+    return suggest_lr(test.rates, test.losses)
+
+
+def _find_batch_size(
+    cfg: Any,
+    model: MMLModule,
+    datamodule: LightningDataModule,
+    folder: Path,
+    options: dict[str, Any],
+) -> int:
+    from lightning.pytorch.tuner.tuning import Tuner
+
+    before = _batch_size(datamodule)
+    limit = int(options.get("max_batch_size", 1024))
+    if limit < 2:
+        raise OptionError(f"tune.max_batch_size must be at least 2, found {limit}.")
+    model.schedule_for_fit = False
+    try:
+        size = Tuner(_trainer(cfg, folder)).scale_batch_size(
+            model,
+            datamodule=datamodule,
+            mode="power",
+            init_val=min(before, limit),
+            steps_per_trial=int(options.get("batch_size_steps", 3)),
+            max_val=limit,
+        )
+    finally:
+        _set_batch_size(datamodule, before)
+    if size is None:
+        raise TuningError("The batch-size search found no size at all; unset tune.batch_size.")
+    return int(size)
+
+
+def _trainer(cfg: Any, folder: Path, *, callbacks: Sequence[Callback] = (), max_steps: int = -1) -> Trainer:
+    from mml_core.learning.trainer import create_trainer
+
+    quiet = {
+        "trainer": section(cfg, "trainer"),
+        "callbacks": {"progress": "none"},
+        "logging": {},
+    }
+    return create_trainer(
+        quiet,
+        default_root_dir=folder,
+        callbacks=callbacks,
+        max_epochs=-1,
+        max_steps=max_steps,
+        min_epochs=None,
+        min_steps=None,
+        max_time=None,
+        fast_dev_run=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+    )
+
+
+def _batch_size(datamodule: LightningDataModule) -> int:
+    size = getattr(datamodule, "batch_size", None)
+    if not isinstance(size, int) or size < 1:
+        raise TuningError(
+            f"{type(datamodule).__name__} has no usable attribute 'batch_size', found {size!r};"
+            " unset tune.batch_size."
+        )
+    return size
+
+
+def _set_batch_size(datamodule: LightningDataModule, size: int) -> None:
+    # Any datamodule that was asked for a batch size has one; the base class does not say so.
+    datamodule.batch_size = size  # type: ignore[attr-defined]

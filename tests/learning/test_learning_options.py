@@ -1,0 +1,152 @@
+"""Wrong training options are refused by name, with what was probably meant."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from mml_core.learning.factory import create_model, recipe_of
+from mml_core.learning.optimisation import build_optimizer, build_schedule, validate_schedule
+from mml_core.learning.options import OptionError
+from mml_core.learning.trainer import create_trainer
+from mml_core.plugins import PluginManager
+
+
+def parameters() -> list[torch.nn.Parameter]:
+    return [torch.nn.Parameter(torch.zeros(2))]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"name": "adamv", "lr": 0.1}, "Did you mean .*'adam"),
+        ({"name": "adamw", "lr": 0.1, "wieght_decay": 0}, "'optimizer.wieght_decay'.* Did you mean 'weight_"),
+        ({"name": "adamw", "lr": -1.0}, "optimizer: Invalid learning rate"),
+        ({"lr": 0.1}, "Unknown optimizer 'None'"),
+    ],
+)
+def test_wrong_optimisers(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        build_optimizer(parameters(), config)
+
+
+def test_every_optimiser_takes_a_step() -> None:
+    from mml_core.learning.optimisation import OPTIMIZERS
+
+    for name in OPTIMIZERS:
+        (parameter,) = trained = parameters()
+        optimizer = build_optimizer(trained, {"name": name, "lr": 0.1})
+        (parameter - 1).square().sum().backward()
+        optimizer.step()
+        assert (parameter != 0).all(), name
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"name": "cosin"}, "Did you mean 'cosine'"),
+        ({"name": "cosine", "interval": "batch"}, "must be 'step' or 'epoch', found 'batch'"),
+        ({"name": "cosine", "warmpu": 0.1}, "Did you mean 'warmup'"),
+        ({"name": "onecycle", "interval": "epoch"}, "interval=step"),
+    ],
+)
+def test_wrong_schedules(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        validate_schedule(config)
+
+
+def rates(config: dict[str, Any], steps: int) -> list[float]:
+    optimizer = torch.optim.SGD(parameters(), lr=1.0, momentum=0.9)
+    made = build_schedule(optimizer, config, total_steps=steps, total_epochs=3)
+    assert made is not None
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        made["scheduler"].step()
+    return found
+
+
+def test_schedules_follow_the_whole_fit() -> None:
+    cosine = rates({"name": "cosine", "warmup": 0.1, "min_factor": 0.01}, 100)
+    assert max(cosine) == cosine[10] == 1
+    assert cosine[-1] == pytest.approx(0.01, abs=1e-3)
+    onecycle = rates({"name": "onecycle"}, 50)
+    assert onecycle[0] == pytest.approx(1 / 25)
+    assert max(onecycle) == pytest.approx(1, rel=1e-2)
+    assert onecycle[-1] < 1e-4
+    assert rates({"name": "step", "drops": 2, "gamma": 0.1}, 9) == pytest.approx(
+        [1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
+    )
+    assert build_schedule(torch.optim.SGD(parameters(), lr=1), {}, total_steps=1, total_epochs=1) is None
+    with pytest.raises(OptionError, match="share of the fit"):
+        rates({"name": "cosine", "warmup": 2}, 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_epoch": 1}, "Unknown option 'trainer.max_epoch'. Did you mean 'max_epochs'"),
+        ({"callbacks": []}, "use the group callbacks instead"),
+        ({"logger": True}, "use the group logging instead"),
+        ({"precision": "7-bit"}, "trainer: "),
+        ({"accelerator": "abacus"}, "trainer: "),
+    ],
+)
+def test_wrong_trainer_arguments(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=message):
+        create_trainer({"trainer": arguments}, default_root_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("group", "value", "message"),
+    [
+        ("callbacks", {"progres": "none"}, "Did you mean 'progress'"),
+        ("callbacks", {"progress": "fancy"}, "Choose one of"),
+        ("callbacks", {"checkpoint": {"every_n_epoch": 1}}, "Did you mean 'every_n_epochs'"),
+        ("callbacks", {"learning_rate": True}, "needs a logger"),
+        ("logging", {"loggers": ["cvs"]}, "Did you mean 'csv'"),
+        ("logging", {"loggers": "csv"}, r"write \[csv\]"),
+    ],
+)
+def test_wrong_callbacks_and_loggers(group: str, value: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=message):
+        create_trainer({group: value}, default_root_dir=tmp_path)
+
+
+def test_the_default_config_makes_a_trainer_that_stays_in_its_folder(
+    learning_config: Any, tmp_path: Path
+) -> None:
+    trainer = create_trainer(learning_config(), default_root_dir=tmp_path / "step")
+    assert isinstance(trainer, Trainer)
+    assert trainer.default_root_dir == str(tmp_path / "step")
+    assert trainer.logger is None
+    assert trainer.checkpoint_callback is None
+
+
+def test_every_trainer_option_in_the_config_is_one_of_lightning(learning_config: Any) -> None:
+    import inspect
+
+    from mml_core.learning.trainer import MANAGED
+
+    given = set(learning_config()["trainer"]) | set(MANAGED)
+    assert given == set(inspect.signature(Trainer).parameters)
+
+
+def test_a_model_needs_a_learning_rate_and_a_fitting_network(learning_config: Any, task_like: Any) -> None:
+    from mml_core.learning.architectures import ArchitectureError
+    from mml_core.learning.outputs import UntrainableTaskError
+
+    plugins = PluginManager.discover()
+    with pytest.raises(OptionError, match=r"optimizer\.lr is missing"):
+        recipe_of({"optimizer": {"name": "sgd"}})
+    cfg = learning_config(arch={"name": "UNet", "kwargs": {}})
+    with pytest.raises(ArchitectureError, match="serves semantic_segmentation, not 'classification'"):
+        create_model(cfg, task_like("a", "classification", 3), plugins)
+    cfg = learning_config(arch={"name": "ResNet", "kwargs": {"blok": 1}})
+    with pytest.raises(ArchitectureError, match="blok"):
+        create_model(cfg, task_like("a", "classification", 3), plugins)
+    with pytest.raises(UntrainableTaskError, match="unlabelled"):
+        create_model(learning_config(), task_like("a", "unlabelled", 0), plugins)

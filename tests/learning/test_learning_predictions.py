@@ -1,0 +1,118 @@
+"""Predictions come back from their file as they were, and metrics of the file are those of the values."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from mml_core.learning.metrics import compute_metrics
+from mml_core.learning.outputs import TaskOutput
+from mml_core.learning.predictions import (
+    Predictions,
+    PredictionsError,
+    evaluate,
+    load_predictions,
+    save_predictions,
+)
+
+COUNT = 7
+
+
+def predictions(task_type: str, split: str = "val", *, targets: bool = True) -> Predictions:
+    generator = torch.Generator().manual_seed(3)
+    width = 2 if task_type == "regression" else 3
+    outputs: torch.Tensor | list[torch.Tensor] = torch.randn(COUNT, width, generator=generator)
+    truth: torch.Tensor | list[torch.Tensor]
+    if task_type == "classification":
+        truth = torch.randint(0, 3, (COUNT,), generator=generator)
+    elif task_type == "multilabel":
+        truth = torch.rand(COUNT, width, generator=generator)
+    elif task_type == "regression":
+        truth = torch.randn(COUNT, width, generator=generator)
+        truth[0, 1] = math.nan
+    else:  # images of different sizes
+        sizes = [(4 + number, 5) for number in range(COUNT)]
+        outputs = [torch.randint(0, 3, size, generator=generator) for size in sizes]
+        truth = [torch.randint(0, 3, size, generator=generator) for size in sizes]
+    return Predictions(
+        output=TaskOutput(task="a+nested?0", task_type=task_type, width=width),
+        fold=2,
+        split=split,
+        sample_ids=[f"s{number}" for number in range(COUNT)],
+        outputs=outputs,
+        targets=truth if targets else None,
+    )
+
+
+TYPES = {
+    "classification": ["accuracy", "f1"],
+    "multilabel": ["accuracy", "auroc"],
+    "regression": ["mae", "mse"],
+    "semantic_segmentation": ["dice", "iou"],
+}
+
+
+@pytest.mark.parametrize("task_type", TYPES)
+def test_a_roundtrip_keeps_every_value(task_type: str, tmp_path: Path) -> None:
+    made = [predictions(task_type, "val"), predictions(task_type, "test")]
+    save_predictions(tmp_path / "p.parquet", made)
+    found = load_predictions(tmp_path / "p.parquet")
+    assert [each.split for each in found] == ["val", "test"]
+    for before, after in zip(made, found, strict=True):
+        assert (after.output, after.fold) == (before.output, 2)
+        assert list(after.sample_ids) == list(before.sample_ids)
+        for name in ("outputs", "targets"):
+            pairs = zip(getattr(before, name), getattr(after, name), strict=True)
+            for one, other in pairs:
+                assert one.dtype == other.dtype
+                assert torch.equal(torch.nan_to_num(one), torch.nan_to_num(other)), name
+        names = TYPES[task_type]
+        assert evaluate(after, names) == pytest.approx(evaluate(before, names), nan_ok=True)
+        if isinstance(before.outputs, torch.Tensor) and isinstance(before.targets, torch.Tensor):
+            direct = compute_metrics(task_type, names, before.outputs, before.targets)
+            assert evaluate(after, names) == pytest.approx(direct)
+    assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
+
+
+@pytest.mark.parametrize("task_type", TYPES)
+def test_without_targets_nothing_is_evaluated(task_type: str, tmp_path: Path) -> None:
+    save_predictions(tmp_path / "p.parquet", [predictions(task_type, "unlabelled", targets=False)])
+    (found,) = load_predictions(tmp_path / "p.parquet")
+    assert found.targets is None
+    assert evaluate(found, TYPES[task_type]) == {}
+    assert len(found.outputs) == COUNT
+
+
+def test_labelled_and_unlabelled_share_a_file(tmp_path: Path) -> None:
+    made = [predictions("classification"), predictions("classification", "unlabelled", targets=False)]
+    save_predictions(tmp_path / "p.parquet", made)
+    assert [each.targets is None for each in load_predictions(tmp_path / "p.parquet")] == [False, True]
+
+
+def test_a_mask_of_many_classes_and_one_pixel(tmp_path: Path) -> None:
+    mask = torch.tensor([[300, 0], [65535, 255]])
+    made = Predictions(
+        output=TaskOutput(task="a", task_type="semantic_segmentation", width=65536),
+        fold=0,
+        split="test",
+        sample_ids=["s"],
+        outputs=[mask],
+        targets=[mask],
+    )
+    save_predictions(tmp_path / "p.parquet", [made])
+    assert torch.equal(load_predictions(tmp_path / "p.parquet")[0].outputs[0], mask)
+
+
+def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pytest.raises(PredictionsError, match="are not there"):
+        load_predictions(tmp_path / "absent")
+    (tmp_path / "p").write_bytes(b"nonsense")
+    with pytest.raises(PredictionsError, match="cannot be read"):
+        load_predictions(tmp_path / "p")
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "q")
+    with pytest.raises(PredictionsError, match="cannot be read"):
+        load_predictions(tmp_path / "q")
