@@ -1,0 +1,330 @@
+"""The class that every scheduler extends: what it plans, and what its steps can use."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from mml_core.errors import MMLError, near_matches
+from mml_core.files.manager import MMLFileManager
+from mml_core.scheduling.changes import copy_of, freeze
+from mml_core.scheduling.context import RunContext
+from mml_core.scheduling.routine import Routine, StepHandle
+from mml_core.scheduling.scope import Results, StepScope
+from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
+from mml_core.tasks.models import ModelStorage
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from mml_core.data.datamodule import MMLDataModule
+    from mml_core.learning.module import MMLModule
+    from mml_core.plugins import PluginManager
+    from mml_core.tasks.struct import TaskStruct
+
+log = logging.getLogger(__name__)
+
+
+class SubroutineError(MMLError):
+    """``mode.subroutines`` names something the scheduler does not have."""
+
+
+class OutsideStepError(MMLError):
+    """Something that only a running step has was asked for outside of one."""
+
+
+class AbstractBaseScheduler:
+    """Determines the single, atomic steps of an experiment, and keeps track of them.
+
+    A subclass calls ``super().__init__(cfg, available_subroutines=[...])``, extends ``self.commands`` and
+    ``self.params`` (or calls ``add_step``) in ``create_routine``, and has one method per kind of step.
+    ``__init__`` and ``after_preparation_hook`` run in every process and make no files; ``create_routine``
+    runs once per run. What a step leaves for others is its returned value, ``self.return_value``, the files
+    it saves under ``fm.construct_saving_path``, and ``paths`` and ``models`` of the structs it takes: nothing
+    else of this object survives a crash.
+
+    Args:
+        cfg: The composed config.
+        available_subroutines: What ``mode.subroutines`` may name.
+
+    Attributes:
+        cfg: The config, with tags applied to ``task_list``; not to be changed.
+        fm: The file manager.
+        plugins: The plugins of this process.
+        subroutines: Those of the available subroutines that were asked for, in their own order.
+        commands: Names of the methods to call, one per step.
+        params: Their arguments: per step a list, or a dict by name.
+        return_value: What the run returns.
+    """
+
+    _context: RunContext | None = None
+
+    def __init__(self, cfg: DictConfig | Mapping[str, Any], available_subroutines: Sequence[str]) -> None:
+        self.cfg: Any = copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
+        if self._context is None:
+            self._context = RunContext.of(self.cfg)
+        self.plugins: PluginManager = self._context.plugins
+        with open_dict(self.cfg):
+            tasks = resolve_task_list(self.cfg)
+            self._pivot = resolve_pivot(self.cfg, tasks)
+            self.cfg.task_list = tasks
+        self.available_subroutines: tuple[str, ...] = tuple(available_subroutines)
+        self.subroutines: list[str] = _chosen(self.cfg, self.available_subroutines)
+        self.return_value: Any = None
+        self._routine = Routine(self)
+        self.commands: list[Any] = self._routine.commands
+        self.params: list[Any] = self._routine.params
+        self._prepared = False
+        self._scope: StepScope | None = None
+        self._structs: dict[str, TaskStruct] = {}
+        self._frozen = False
+        self._reuse_of_plan: dict[str, Any] = {}
+        locations = self._context.locations
+        paths = self.cfg.get("paths") or {}
+        self.fm: MMLFileManager = MMLFileManager(
+            data=Path(paths.get("data") or locations.data),
+            results=Path(paths.get("results") or locations.results),
+            project=str(self.cfg.get("proj") or "default"),
+            plugins=self.plugins,
+            reuse=_plain(self.cfg.get("reuse")),
+            run=self._context.run_id,
+        )
+
+    @classmethod
+    def prepare(cls, cfg: DictConfig, context: RunContext) -> AbstractBaseScheduler:
+        """Make a scheduler for a run: construct it in its context, tell plugins, and let it prepare.
+
+        Whatever goes wrong, the file manager is closed again.
+        """
+        scheduler = cls.__new__(cls)
+        scheduler._context = context
+        try:
+            scheduler.__init__(cfg)  # type: ignore[misc]
+            if not hasattr(scheduler, "_routine"):
+                raise MMLError(
+                    f"{cls.__name__}.__init__ does not call super().__init__(cfg, available_subroutines)."
+                )
+            context.plugins.notify("mml_scheduler_created", scheduler=scheduler)
+            scheduler._prepare()
+        except BaseException:
+            if hasattr(scheduler, "fm"):
+                scheduler.fm.close()
+            raise
+        return scheduler
+
+    # -- what subclasses write
+
+    def after_preparation_hook(self) -> None:
+        """Do what every process needs before any step; make no files here."""
+
+    def create_routine(self) -> None:
+        """Plan the steps: extend ``self.commands`` and ``self.params``, or call ``add_step``."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement create_routine().")
+
+    def before_finishing_hook(self) -> None:
+        """Do what is left after all steps, seeing what each of them did; it runs as the last step itself."""
+
+    # -- planning
+
+    def add_step(
+        self,
+        method: str | Callable[..., Any],
+        *params: Any,
+        after: StepHandle | Iterable[StepHandle] | None = None,
+        resources: dict[str, float] | None = None,
+    ) -> StepHandle:
+        """Plan a step.
+
+        Args:
+            method: The method of this scheduler that does the work, or its name.
+            *params: Its arguments, JSON values.
+            after: Handles of the steps it waits for; by default all steps before it; ``()``: none.
+            resources: What it needs: ``cpus``, ``gpus``, ``memory`` in GiB, ``threads``.
+
+        Returns:
+            A handle for the ``after`` of later steps; its ``id`` is the step's key in ``results``.
+
+        Raises:
+            PlanError: There is no such method, it cannot be called so, params are not JSON, a handle is
+            unknown.
+        """
+        return self._routine.add(method, params, after, resources)
+
+    def run(self) -> Any:
+        """Run all steps in this process, one after the other, and return ``return_value``.
+
+        Raises:
+            StepFailedError: A step failed; the message names it and the command that continues the run.
+        """
+        from mml_core.scheduling.runner import run_scheduler
+
+        return run_scheduler(self).raise_unless_done().value
+
+    # -- what steps use
+
+    @property
+    def pivot(self) -> TaskStruct | None:
+        """The prominent task of the run (``pivot.name`` with ``pivot.tags``), as ``get_struct`` gives it."""
+        return self.get_struct(self._pivot) if self._pivot is not None else None
+
+    @property
+    def results(self) -> Results:
+        """What the steps before this one returned, by step id."""
+        return self._running("results").results
+
+    @property
+    def step_seed(self) -> int:
+        """Seed of the running step, 0 to 2**63 - 1; outside of a step the run's seed."""
+        return self._scope.seed if self._scope is not None else int(self.cfg.get("seed", 42))
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Folder for the checkpoints of the running step, private to this attempt at it."""
+        return _folder_of(self._running("checkpoint_path")) / "checkpoints"
+
+    @property
+    def earlier_checkpoint_paths(self) -> tuple[Path, ...]:
+        """Checkpoint folders that earlier attempts at the running step left, newest first."""
+        return self._running("earlier_checkpoint_paths").checkpoints
+
+    def get_struct(self, name: str) -> TaskStruct:
+        """Return the struct of an installed task, tags included.
+
+        In a step it shows what the steps before have attached; what the step itself changes of ``paths`` and
+        ``models`` is recorded with it.
+
+        Args:
+            name: Name of the task; it need not be in ``task_list``.
+        """
+        return self._scope.struct(name) if self._scope is not None else self._struct_before_steps(name)
+
+    def create_model(self, task_struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
+        """Return a model for a task, as ``arch``, ``loss``, ``optimizer``, … of the config say.
+
+        Args:
+            task_struct: The task.
+            *co_tasks: Further tasks, each with a head of its own on the same backbone.
+        """
+        from mml_core.learning.factory import create_model
+
+        return create_model(self.cfg, task_struct, self.plugins, *co_tasks)
+
+    def create_datamodule(
+        self, task_struct: TaskStruct, fold: int | None = 0, **kwargs: Any
+    ) -> MMLDataModule:
+        """Return a datamodule for a task whose fold ``fold`` validates.
+
+        Args:
+            task_struct: The task.
+            fold: The fold.
+            **kwargs: Passed to ``mml_core.data.datamodule.create_datamodule``.
+        """
+        from mml_core.data.datamodule import create_datamodule
+
+        kwargs.setdefault("seed", self.step_seed)
+        return create_datamodule(
+            self.cfg, task_struct.description, data_root=self.fm.data, fold=fold, **kwargs
+        )
+
+    def create_trainer(
+        self, task_struct: TaskStruct | None = None, *, callbacks: Sequence[Any] = (), **kwargs: Any
+    ) -> Trainer:
+        """Return a Lightning trainer that checkpoints into this attempt's own folder.
+
+        Args:
+            task_struct: The task that is trained; plugins choose callbacks by it.
+            callbacks: Further callbacks.
+            **kwargs: Passed to ``mml_core.learning.trainer.create_trainer``.
+        """
+        from mml_core.learning.trainer import create_trainer
+
+        scope = self._running("create_trainer")
+        contributed = self.plugins.trainer_callbacks(self, task_struct)
+        for provider, callback in contributed:
+            log.info("Plugin %s adds the callback %s.", provider, type(callback).__name__)
+        return create_trainer(
+            self.cfg,
+            default_root_dir=_folder_of(scope),
+            callbacks=[*callbacks, *(callback for _, callback in contributed)],
+            **kwargs,
+        )
+
+    def lightning_tune(self, model: MMLModule, datamodule: MMLDataModule, **kwargs: Any) -> Any:
+        """Tune learning rate and batch size of a model as ``tune`` of the config says.
+
+        Args:
+            model: The model.
+            datamodule: Its data.
+            **kwargs: Passed to ``mml_core.learning.tuning.tune``.
+        """
+        from mml_core.learning.tuning import tune
+
+        scope = self._running("lightning_tune")
+        kwargs.setdefault("folder", _folder_of(scope) / "tuning")
+        return tune(self.cfg, model, datamodule, **kwargs)
+
+    # -- what the runner uses
+
+    def _prepare(self) -> None:
+        if not self._prepared:
+            self._prepared = True
+            self.after_preparation_hook()
+            for struct in self._structs.values():
+                freeze(struct)
+            self._frozen = True
+            if isinstance(self.cfg, DictConfig):
+                OmegaConf.set_readonly(self.cfg, True)
+
+    def _struct_before_steps(self, name: str) -> TaskStruct:
+        if name not in self._structs:
+            struct = self.fm.load_struct(name, seed=int(self.cfg.get("seed", 42)))
+            if self._frozen:
+                freeze(struct)
+            self._structs[name] = struct
+        return self._structs[name]
+
+    def _struct_before_step(self, name: str) -> TaskStruct:
+        struct = copy_of(self._struct_before_steps(name), self.fm.project_path)
+        reused = self._reuse_of_plan.get(name)
+        if reused is not None:  # what reuse finds now may be newer than what the run began with
+            project = self.fm.project_path
+            struct.paths.update({key: project / path for key, path in reused["paths"].items()})
+            struct.models[:] = [ModelStorage.from_json(model, project) for model in reused["models"]]
+        return struct
+
+    def _running(self, what: str) -> StepScope:
+        if self._scope is None:
+            raise OutsideStepError(
+                f"{what} is there while a step runs only; {type(self).__name__} used it outside."
+            )
+        return self._scope
+
+
+def _folder_of(scope: StepScope) -> Path:
+    if scope.attempt is None:
+        raise OutsideStepError(f"Step {scope.step.name} needs a folder, and its mode writes nothing.")
+    return scope.attempt
+
+
+def _chosen(cfg: Any, available: tuple[str, ...]) -> list[str]:
+    mode = cfg.get("mode") or {}
+    asked = mode.get("subroutines")
+    names = ["all"] if asked is None else [asked] if isinstance(asked, str) else list(asked)
+    if "all" in names:
+        return list(available)
+    for name in names:
+        if name not in available:
+            raise SubroutineError(
+                f"Mode '{mode.get('name')}' has no subroutine '{name}'.{near_matches(str(name), available)} "
+                f"It has: {', '.join(available) or 'none'}."
+            )
+    return [name for name in available if name in names]
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    return OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node or {})  # type: ignore[return-value]

@@ -1,0 +1,79 @@
+"""Which plugins a run uses: only conflicts among those keep it from starting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from mml_core.plugins import Registry
+from mml_core.plugins.names import CORE
+
+if TYPE_CHECKING:
+    from mml_core.plugins import PluginManager
+
+_LIFECYCLE = (
+    "mml_trainer_callbacks",
+    "mml_scheduler_created",
+    "mml_step_started",
+    "mml_step_finished",
+    "mml_run_started",
+    "mml_run_finished",
+)
+
+
+def providers_of(cfg: Any, plugins: PluginManager) -> set[str]:
+    """Return the plugins that a run uses.
+
+    Those are mml itself, the plugins whose mode, tasks, tags, architecture or executor the config names, and
+    the plugins that take part in every run by a hook.
+
+    Args:
+        cfg: The composed config.
+        plugins: The plugins of this process.
+    """
+    used = {CORE}
+    used.update(name for name, info in plugins.plugins.items() if set(info.hooks).intersection(_LIFECYCLE))
+    target = str(OmegaConf.select(cfg, "mode.scheduler._target_") or "").replace(":", ".")
+    package = target.partition(".")[0]
+    used.update(
+        name for name, info in plugins.plugins.items() if info.entry_point.partition(".")[0] == package
+    )
+    used.update(
+        item.provider for item in plugins.schedulers.items() if item.record.target.replace(":", ".") == target
+    )
+    words = set(_words(cfg))
+    registries: tuple[Registry[Any], ...] = (
+        plugins.tasks,
+        plugins.tags,
+        plugins.architectures,
+        plugins.executors,
+    )
+    for registry in registries:
+        used.update(item.provider for item in registry.items() if {item.name, item.qualified} & words)
+    return used
+
+
+def _words(cfg: Any) -> Iterator[str]:
+    """Yield the names of tasks, tags, architecture and executor that a config holds."""
+    tasks = [*(OmegaConf.select(cfg, "task_list") or ()), OmegaConf.select(cfg, "pivot.name")]
+    tags = [OmegaConf.select(cfg, "pivot.tags"), OmegaConf.select(cfg, "tagging.all")]
+    for text in (*tasks, *_flat(tags)):
+        if isinstance(text, str):
+            yield from (piece.partition("?")[0] for piece in text.split("+"))
+    for key in ("arch.name", "executor.name"):
+        name = OmegaConf.select(cfg, key)
+        if isinstance(name, str):
+            yield name
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, str) or value is None:
+        yield value
+    elif isinstance(value, Mapping) or hasattr(value, "items"):
+        for each in value.values():
+            yield from _flat(each)
+    else:
+        for each in value:
+            yield from _flat(each)

@@ -1,0 +1,121 @@
+"""The runs of a project and the state each is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mml_core.config.run_directory import RUNS
+from mml_core.errors import MMLError, near_matches
+from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
+from mml_core.scheduling.sealed import DamagedRecordError
+from mml_core.storage.leases import is_alive, read_owner
+
+
+class UnknownRunError(MMLError):
+    """A project has no run of that name."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as ``mml runs`` shows it.
+
+    Attributes:
+        id: Name of its directory.
+        mode: Its mode.
+        status: ``running``, ``resumable``, ``failed``, ``done`` or ``damaged``.
+        state: The status in words: who runs it, at which step it goes on, what failed.
+        steps_done: How many steps are committed.
+        steps: How many steps it has.
+        created: Unix time.
+        finished: Unix time; None while it is not done.
+        command: What to type to go on; empty where there is nothing to go on with.
+        path: Its directory.
+    """
+
+    id: str
+    mode: str
+    status: str
+    state: str
+    steps_done: int
+    steps: int
+    created: float
+    finished: float | None
+    command: str
+    path: Path
+
+
+def list_runs(project_path: Path) -> list[RunSummary]:
+    """Return the runs of a project, oldest first."""
+    try:
+        names = sorted(entry.name for entry in (project_path / RUNS).iterdir())
+    except FileNotFoundError:
+        return []
+    summaries = []
+    for name in names:
+        run = RunDirectory(project_path / RUNS / name)
+        try:
+            summaries.append(summarise(run))
+        except RunDirectoryError:  # made, and killed before it was described: it never began
+            continue
+    return summaries
+
+
+def summarise(run: RunDirectory) -> RunSummary:
+    """Return what can be said of a run; raise RunDirectoryError where it is none."""
+    info = run.info()
+    done_at, total, damage = None, 0, ""
+    try:
+        done = run.done()
+        done_at = done.finished if done is not None else None
+        plan = run.load_plan()
+        total = len(plan) if plan is not None else 0
+    except DamagedRecordError as error:
+        damage = str(error)
+    steps_done = _committed(run)
+    failures = run.failures()
+    go_on = run.continue_command
+    if damage:
+        status, state, go_on = "damaged", damage, ""
+    elif done_at is not None:
+        status, state, go_on = "done", "done", ""
+    elif is_alive(run.lease_path):
+        owner = read_owner(run.lease_path)
+        status, state = "running", f"running: {owner.describe()}" if owner is not None else "running"
+    elif failures:
+        status, state = "failed", f"failed: {failures[0].name}: {failures[0].error}"
+    else:
+        status, state = "resumable", f"resumable at step {min(steps_done + 1, total)} of {total}"
+    return RunSummary(
+        run.id, info.mode, status, state, steps_done, total, info.created, done_at, go_on, run.path
+    )
+
+
+def newest_unfinished(project_path: Path) -> Path | None:
+    """Return the directory of the newest run that is not done; None: there is none."""
+    for summary in reversed(list_runs(project_path)):
+        if summary.status != "done":
+            return summary.path
+    return None
+
+
+def find_run(project_path: Path, name: str) -> Path:
+    """Return the directory of the run of a name.
+
+    Raises:
+        UnknownRunError: There is none; near matches are named.
+    """
+    known = [summary.id for summary in list_runs(project_path)]
+    if name not in known:
+        raise UnknownRunError(
+            f"Project '{project_path.name}' has no run '{name}'.{near_matches(name, known)} `mml runs` "
+            "lists them."
+        )
+    return project_path / RUNS / name
+
+
+def _committed(run: RunDirectory) -> int:
+    try:
+        return sum(entry.suffix == ".json" for entry in run.steps_path.iterdir())
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,196 @@
+"""What one step sees of its run, which is what its transitive ancestors left, and what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mml_core.errors import MMLError
+from mml_core.scheduling import values
+from mml_core.scheduling.changes import StructChange, StructState, apply_change
+from mml_core.scheduling.ledger import Ledger
+from mml_core.scheduling.plan import Plan, PlanStep, step_id
+from mml_core.tasks.struct import TaskStruct
+
+
+class ResultError(MMLError, KeyError):
+    """A step asked for the result of a step that is not its ancestor."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ConflictError(MMLError):
+    """Two steps that do not wait for each other changed the same thing."""
+
+
+class Results(Mapping[str, Any]):
+    """Step id to what the step returned, over the ancestors of one step, in plan order.
+
+    Args:
+        plan: The run's plan.
+        ledger: The run's ledger.
+        ancestors: Which steps are seen, a bit mask over positions in the plan.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, ancestors: int) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._ancestors = ancestors
+
+    def __getitem__(self, key: str) -> Any:
+        position = self._plan.position(key)
+        record = None
+        if position is not None and self._ancestors >> position & 1:
+            record = self._ledger.look_up(position)
+        if record is None:
+            what = (
+                "is in the plan but no step that this one waits for"
+                if position is not None
+                else "is not planned"
+            )
+            raise ResultError(f"The result of step '{key}' cannot be seen: it {what}.")
+        return values.decode(record.value)
+
+    def __contains__(self, key: object) -> bool:
+        position = self._plan.position(key) if isinstance(key, str) else None
+        return position is not None and bool(self._ancestors >> position & 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return (step.id for position, step in enumerate(self._plan.steps) if self._ancestors >> position & 1)
+
+    def __len__(self) -> int:
+        return bin(self._ancestors).count("1")
+
+    def of(self, method: str, *params: Any, occurrence: int = 1) -> Any:
+        """Return what the step of this method and params returned."""
+        return self[step_id(method, params, occurrence)]
+
+    def by_method(self, method: str) -> list[Any]:
+        """Return what the steps of this method returned, in plan order."""
+        return [self[step.id] for step in self.steps() if step.method == method]
+
+    def steps(self) -> Iterator[PlanStep]:
+        """The steps that are seen, in plan order."""
+        return (step for position, step in enumerate(self._plan.steps) if self._ancestors >> position & 1)
+
+
+class StepScope:
+    """The state a scheduler shows while one step runs.
+
+    Args:
+        plan: The run's plan.
+        ledger: The run's ledger.
+        position: Of the step in the plan.
+        project: The project's folder.
+        load: Gives a fresh struct of a task as it was before any step.
+        seed: Seed of the step.
+        threads: Threads of the step.
+        attempt: The attempt's folder; None where nothing is written.
+        checkpoints: Checkpoint folders that earlier attempts at the step left, newest first.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        position: int,
+        *,
+        project: Path,
+        load: Callable[[str], TaskStruct],
+        seed: int,
+        threads: int,
+        attempt: Path | None = None,
+        checkpoints: Sequence[Path] = (),
+    ) -> None:
+        self.step = plan.steps[position]
+        self.position = position
+        self.seed = seed
+        self.threads = threads
+        self.attempt = attempt
+        self.checkpoints = tuple(checkpoints)
+        self._plan = plan
+        self._ledger = ledger
+        self._project = project
+        self._load = load
+        self._structs: dict[str, tuple[TaskStruct, StructState]] = {}
+        self._return_value: Any = None
+        self._inherited: bytes | None = None
+
+    @property
+    def results(self) -> Results:
+        """The results this step sees."""
+        return Results(self._plan, self._ledger, self._plan.ancestors(self.position))
+
+    def inputs(self) -> dict[str, str]:
+        """Names of the tasks whose structs the step took, with the hash of their sample tables."""
+        return {
+            name: str(getattr(struct.header, "samples_sha256", ""))
+            for name, (struct, _) in self._structs.items()
+        }
+
+    def struct(self, name: str) -> TaskStruct:
+        """Return the struct of a task with what the step's ancestors changed; the same object every time."""
+        if name not in self._structs:
+            struct = self._load(name)
+            changes = self._visible(self._ledger.changes(name))
+            self._check_conflicts(name, [(position, change.keys()) for position, change in changes])
+            for _, change in changes:
+                apply_change(struct, change, self._project)
+            self._structs[name] = (struct, StructState.of(struct, self._project))
+        return self._structs[name][0]
+
+    def changed(self, rewrite: Callable[[Any], Any]) -> dict[str, StructChange]:
+        """Return what the step changed of the structs it took, by task.
+
+        Args:
+            rewrite: Turns paths in the attempt's folder into those the files will have.
+        """
+        found = {}
+        for name, (struct, before) in self._structs.items():
+            final = TaskStruct(struct.description, rewrite(struct.paths), rewrite(struct.models))
+            change = before.change_to(StructState.of(final, self._project, self.step.name))
+            if change:
+                found[name] = change
+        return found
+
+    def inherited_return_value(self) -> Any:
+        """What the last ancestor that set ``return_value`` set it to; None when none did."""
+        setters = self._ledger.return_value_setters & self._plan.ancestors(self.position)
+        if not setters:
+            return None
+        last = setters.bit_length() - 1
+        unordered = setters & ~self._plan.ancestors(last) & ~(1 << last)
+        if unordered:
+            raise self._conflict(unordered.bit_length() - 1, last, "return_value")
+        record = self._ledger.record(last)
+        self._inherited = bytes(record.return_value) if record is not None else None
+        return values.decode(self._inherited) if self._inherited is not None else None
+
+    def new_return_value(self, value: Any) -> bytes | None:
+        """Return ``value`` as JSON text where it is not what the step began with, else None."""
+        encoded = values.encode(values.to_json_value(value, f"The return_value after {self.step.name}"))
+        return None if encoded == (self._inherited or b"null") else encoded
+
+    def _visible(self, ordered: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        if not ordered:
+            return ordered
+        ancestors = self._plan.ancestors(self.position)
+        return [(position, item) for position, item in ordered if ancestors >> position & 1]
+
+    def _check_conflicts(self, task: str, changes: list[tuple[int, set[str]]]) -> None:
+        last: dict[str, int] = {}
+        for position, keys in changes:
+            for key in keys:
+                earlier = last.get(key)
+                if earlier is not None and not self._plan.ancestors(position) >> earlier & 1:
+                    raise self._conflict(earlier, position, f"{key} of task '{task}'")
+                last[key] = position
+
+    def _conflict(self, first: int, second: int, what: str) -> ConflictError:
+        names = f"{self._plan.steps[first].name} and {self._plan.steps[second].name}"
+        return ConflictError(
+            f"Steps {names} both changed {what} and neither waits for the other; "
+            f"order them by after=, or let each use a key of its own."
+        )

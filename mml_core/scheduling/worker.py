@@ -1,0 +1,203 @@
+"""Doing one step of a run: attempt, seed, call, commit, publish."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mml_core.files.attempts import remove_folder
+from mml_core.plugins.views import Outcome, StepView
+from mml_core.scheduling import values
+from mml_core.scheduling.attempts import AttemptFolder, Attempts
+from mml_core.scheduling.base import AbstractBaseScheduler
+from mml_core.scheduling.executors import Event
+from mml_core.scheduling.ledger import Ledger, StepRecord
+from mml_core.scheduling.plan import FINISH, Plan, PlanStep
+from mml_core.scheduling.run_directory import Failure
+from mml_core.scheduling.scope import StepScope
+from mml_core.scheduling.seeding import seed_everything, step_seed
+from mml_core.scheduling.signals import SignalGuard
+
+
+class StepWorker:
+    """Does the steps of a run that it is told to.
+
+    Args:
+        scheduler: The prepared scheduler.
+        plan: The run's plan.
+        ledger: The run's ledger.
+        attempts: The run's attempts; None for a mode that writes nothing.
+        guard: What signals go through.
+    """
+
+    def __init__(
+        self,
+        scheduler: AbstractBaseScheduler,
+        plan: Plan,
+        ledger: Ledger,
+        attempts: Attempts | None,
+        guard: SignalGuard,
+    ) -> None:
+        self._scheduler = scheduler
+        self._plan = plan
+        self._ledger = ledger
+        self._attempts = attempts
+        self._guard = guard
+        self._host = platform.node()
+        self._notify = scheduler.plugins.notify
+        hooks = scheduler.plugins.hook
+        self._observed = bool(
+            hooks.mml_step_started.get_hookimpls() or hooks.mml_step_finished.get_hookimpls()
+        )
+
+    def settle(self) -> None:
+        """Finish the publication of committed steps whose process died before it was through."""
+        if self._attempts is None:
+            return
+        for step_id, folders in self._attempts.left().items():
+            position = self._plan.position(step_id)
+            record = self._ledger.record(position) if position is not None else None
+            if record is not None:
+                for folder in folders:
+                    self._publish(record, folder)
+                self._attempts.forget(step_id)
+
+    def work(self, step_id: str) -> Event:
+        """Do a step; an error of its own becomes a failure in the event, an interruption goes through."""
+        position = self._plan.position(step_id)
+        assert position is not None
+        step = self._plan.steps[position]
+        view = self._view(step)
+        if self._observed:
+            self._notify("mml_step_started", scheduler=self._scheduler, step=view)
+        started = time.time()
+        failure = None
+        try:
+            self._attempt(step, position, started)
+        except (Exception, SystemExit) as error:
+            failure = Failure(
+                step=step.id,
+                name=step.name,
+                error=" ".join(f"{type(error).__name__}: {error}".split()),
+                traceback=traceback.format_exc(),
+            )
+        finally:
+            self._scheduler._scope = None
+        if self._observed:
+            record = self._ledger.record(position)
+            outcome = Outcome(
+                ok=failure is None,
+                value=values.decode(record.value) if failure is None and record is not None else None,
+                error=failure.error if failure is not None else None,
+                seconds=time.time() - started,
+            )
+            self._notify("mml_step_finished", scheduler=self._scheduler, step=view, outcome=outcome)
+        return Event(step.id, failure)
+
+    def _attempt(self, step: PlanStep, position: int, started: float) -> None:
+        scheduler = self._scheduler
+        folder = self._begin(step)
+        seed = step_seed(self._plan.seed, step.id)
+        threads = int(step.resources.get("threads", self._plan.threads))
+        scope = StepScope(
+            self._plan,
+            self._ledger,
+            position,
+            project=scheduler.fm.project_path,
+            load=scheduler._struct_before_step,
+            seed=seed,
+            threads=threads,
+            attempt=folder.path if folder is not None else None,
+            checkpoints=folder.checkpoints if folder is not None else (),
+        )
+        scheduler.return_value = scope.inherited_return_value()
+        scheduler._scope = scope
+        seed_everything(seed, threads)
+        if folder is None:
+            value = self._call(step)
+            self._ledger.commit(position, self._record(scope, 1, value, started, _unchanged, []), None)
+            return
+        with scheduler.fm.attempt(folder.path, f"{self._plan.run}/{step.id}") as attempt:
+            value = self._call(step)
+            with self._guard.deferred():
+                artefacts = attempt.seal()
+                record = self._record(scope, folder.number, value, started, attempt.rewrite, artefacts)
+                committed = self._ledger.commit(position, record, folder.path)
+        with self._guard.deferred():
+            if committed:
+                self._publish(record, folder.path)
+            else:
+                remove_folder(folder.path)
+            if self._attempts is not None:
+                self._attempts.forget(step.id)
+
+    def _begin(self, step: PlanStep) -> AttemptFolder | None:
+        if self._attempts is None:
+            return None
+        with self._guard.deferred():
+            return self._attempts.begin(step.id)
+
+    def _call(self, step: PlanStep) -> Any:
+        method = getattr(self._scheduler, step.method)
+        params = values.copy_of(step.params)
+        value = method(**params) if isinstance(params, dict) else method(*params)
+        return self._scheduler.return_value if step.method == FINISH else value
+
+    def _record(
+        self,
+        scope: StepScope,
+        attempt: int,
+        value: Any,
+        started: float,
+        rewrite: Callable[[Any], Any],
+        artefacts: list[Any],
+    ) -> StepRecord:
+        step = scope.step
+        new_return_value = scope.new_return_value(rewrite(self._scheduler.return_value))
+        returned = values.to_json_value(rewrite(value), f"What {step.name} returned")
+        return StepRecord(
+            run=self._plan.run,
+            step=step.id,
+            method=step.method,
+            params=msgspec.Raw(values.encode(values.to_json_value(step.params, "params"))),
+            attempt=attempt,
+            host=self._host,
+            pid=os.getpid(),
+            started=started,
+            seconds=time.time() - started,
+            seed=scope.seed,
+            threads=scope.threads,
+            value=msgspec.Raw(values.encode(returned)),
+            sets_return_value=new_return_value is not None,
+            return_value=msgspec.Raw(new_return_value or b"null"),
+            artefacts=artefacts,
+            structs=scope.changed(rewrite),
+            inputs=scope.inputs(),
+        )
+
+    def _publish(self, record: StepRecord, folder: Path) -> None:
+        extra = None
+        if record.artefacts:
+            extra = {
+                "method": record.method,
+                "params": values.decode(record.params),
+                "seed": record.seed,
+                "config_sha256": self._plan.config_sha256,
+                "inputs": record.inputs,
+            }
+        self._scheduler.fm.publish(record.artefacts, folder, run=record.run, step=record.step, extra=extra)
+
+    def _view(self, step: PlanStep) -> StepView:
+        params = step.params.values() if isinstance(step.params, dict) else step.params
+        return StepView(id=step.id, name=step.method, params=tuple(params))
+
+
+def _unchanged(value: Any) -> Any:
+    return value
