@@ -1,0 +1,52 @@
+"""What scripts, notebooks and plugins import from mml; each name is loaded on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mml_core.config.compose import compose as compose
+    from mml_core.config.locations import resolve_locations as resolve_locations
+    from mml_core.errors import MMLError as MMLError
+    from mml_core.files.manager import MMLFileManager as MMLFileManager
+    from mml_core.plugins import PluginManager as PluginManager
+    from mml_core.scheduling.base import AbstractBaseScheduler as AbstractBaseScheduler
+    from mml_core.storage.atomic import writing as writing
+    from mml_core.tasks.builder import TaskBuilder as TaskBuilder
+    from mml_core.tasks.description import TaskDescription as TaskDescription
+    from mml_core.tasks.description import TaskType as TaskType
+    from mml_core.tasks.models import ModelStorage as ModelStorage
+    from mml_core.tasks.samples import SampleTable as SampleTable
+    from mml_core.tasks.struct import TaskStruct as TaskStruct
+
+_HOME = {
+    "AbstractBaseScheduler": "mml_core.scheduling.base",
+    "MMLError": "mml_core.errors",
+    "MMLFileManager": "mml_core.files.manager",
+    "ModelStorage": "mml_core.tasks.models",
+    "PluginManager": "mml_core.plugins",
+    "SampleTable": "mml_core.tasks.samples",
+    "TaskBuilder": "mml_core.tasks.builder",
+    "TaskDescription": "mml_core.tasks.description",
+    "TaskStruct": "mml_core.tasks.struct",
+    "TaskType": "mml_core.tasks.description",
+    "compose": "mml_core.config.compose",
+    "resolve_locations": "mml_core.config.locations",
+    "writing": "mml_core.storage.atomic",
+}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that defines a public name and return that name from it."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mml_core.api' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The mml command: one light module per command."""

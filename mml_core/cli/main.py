@@ -1,0 +1,173 @@
+"""The ``mml`` command: runs the command's module and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mml_core.errors import MMLError, near_matches
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+COMMANDS = {
+    "run": ("mml_core.cli.run", "run a mode over tasks, or go on with a run"),
+    "modes": ("mml_core.cli.modes", "list the modes that `run` knows"),
+    "tasks": ("mml_core.cli.tasks", "list, show and add tasks"),
+    "runs": ("mml_core.cli.runs", "list and show the runs of a project"),
+    "files": ("mml_core.cli.files", "list and explain the files of a project"),
+    "plugins": ("mml_core.cli.plugins", "list, inspect and check plugins"),
+    "config": ("mml_core.cli.config", "show config groups and where values come from"),
+    "doctor": ("mml_core.cli.doctor", "print what holds on this machine, and why"),
+}
+SUBCOMMANDS = {("tasks", "add"): "mml_core.cli.tasks_add"}
+"""Words after a command that have a module of their own."""
+
+BROKEN_PIPE = 141
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mml`` with ``argv``.
+
+    Args:
+        argv: The arguments without the program's name; by default those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 a step failed or mml itself did, 2 misuse, 3 held by a live owner.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except MMLError as error:
+        if debug:
+            raise
+        _say(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read standard output is gone; what Python flushes at exit must not raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        _say("interrupted.")
+        return INTERRUPTED
+    except SystemExit as exit_:
+        if exit_.code is None or isinstance(exit_.code, int):
+            return exit_.code or 0
+        _say(str(exit_.code))
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"unexpected {type(error).__name__}: {error}. Run it again with --debug for the traceback.")
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    while arguments[:1] == ["--debug"]:
+        arguments = [*arguments[1:], "--debug"] if len(arguments) > 1 else []
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        from mml_core import __version__
+
+        print(f"mml {__version__}")
+        return 0
+    if arguments[0] in ("-sc", "--shell-completion"):
+        return _complete(arguments)
+    name, rest = arguments[0], arguments[1:]
+    if (name, *rest[:1]) in SUBCOMMANDS:
+        return _run(f"{name} {rest[0]}", import_module(SUBCOMMANDS[name, rest[0]]), rest[1:])
+    if name in COMMANDS:
+        return _run(name, import_module(COMMANDS[name][0]), rest)
+    return _run_from_plugin(name, rest)
+
+
+def _run(name: str, module: ModuleType, arguments: list[str]) -> int:
+    from mml_core.cli.parsing import Parser, add_common
+
+    parser = Parser(prog=f"mml {name}", description=module.__doc__, allow_abbrev=False)
+    module.add_arguments(parser)
+    add_common(parser)
+    # Overrides may stand between options: `mml run seed=1 --mode train trainer.max_epochs=2`.
+    parse: Any = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
+    args = parse(arguments)
+    args.command_line = ["mml", *name.split(), *arguments]
+    code: int = module.run(args)
+    return code
+
+
+def _run_from_plugin(name: str, arguments: list[str]) -> int:
+    """Run a command that a plugin brings; nothing of it is imported before it is asked for by name."""
+    from mml_core.cli.parsing import Parser, UsageError
+
+    found = _plugin_commands().get(name)
+    if found is None:
+        commands = [*COMMANDS, *_plugin_commands()]
+        what = "option" if name.startswith("-") else "command"
+        raise UsageError(f"There is no {what} '{name}'.{near_matches(name, commands)} See `mml --help`.")
+    module = found.load()
+    parser = Parser(prog=f"mml {name}", description=module.__doc__, allow_abbrev=False)
+    module.add_arguments(parser)
+    if "--debug" not in parser._option_string_actions:
+        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return int(module.run(parser.parse_args(arguments)) or 0)
+
+
+def _plugin_commands() -> dict[str, Any]:
+    """Return the commands of installed distributions by name, from metadata alone; built-in names win."""
+    from mml_core.plugins.discovery import command_entry_points
+
+    found: dict[str, Any] = {}
+    for point in command_entry_points():
+        if point.name not in COMMANDS:
+            found.setdefault(point.name, point)
+    return found
+
+
+def _help() -> str:
+    rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+    commands = sorted(_plugin_commands().items())
+    plugin_rows = [(name, found.summary or f"from {found.distribution}") for name, found in commands]
+    width = max(len(name) for name, _ in [*rows, *plugin_rows]) + 2
+    lines = [
+        "usage: mml COMMAND …",
+        "",
+        "Deep-learning experiments over many image tasks, resumable at every step.",
+        "",
+        "commands:",
+        *(f"  {name:{width}}{summary}" for name, summary in rows),
+    ]
+    if plugin_rows:
+        lines += ["", "commands of plugins:"]
+        lines += [f"  {name:{width}}{summary}" for name, summary in plugin_rows]
+    lines += [
+        "",
+        "options:",
+        f"  {'-h, --help':{width + 6}}this text; `mml COMMAND --help` for a command's own",
+        f"  {'-V, --version':{width + 6}}the version",
+        f"  {'--debug':{width + 6}}show the traceback of an error",
+    ]
+    return "\n".join(lines)
+
+
+def _complete(arguments: list[str]) -> int:
+    """Answer the shell: commands for the first word, Hydra's completion behind `mml run`."""
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if any(each.startswith("query=") for each in arguments) and words[1:2] != ["run"]:
+        print(" ".join([*COMMANDS, *_plugin_commands()]))
+        return 0
+    if words[1:2] == ["run"]:
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    return _run("run", import_module(COMMANDS["run"][0]), arguments)
+
+
+def _say(message: str) -> None:
+    print(f"mml: {' '.join(message.split())}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""What plugin authors test with: fixtures for pytest, and distributions on disk."""

@@ -1,0 +1,96 @@
+"""`mml run` in this process: Hydra's options, equal spellings, and what is written where."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mml_core.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MML_DATA_PATH", str(tmp_path / "data"))
+    monkeypatch.setenv("MML_RESULTS_PATH", str(tmp_path / "results"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def config_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["run", *arguments, "--cfg", "job"]) == 0
+    return capsys.readouterr().out
+
+
+def test_options_and_overrides_mean_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    options = config_of(
+        ["--mode=train", "--tasks", "digits,digits+nested?0", "--proj", "p", "seed=1"], capsys
+    )
+    overrides = config_of(["mode=train", "seed=1", "task_list=[digits,'digits+nested?0']", "proj=p"], capsys)
+    assert options == overrides
+    assert OmegaConf.create(options).task_list == ["digits", "digits+nested?0"]
+
+
+def test_overrides_may_stand_between_options(capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = OmegaConf.create(config_of(["seed=3", "--mode", "train", "retries=2"], capsys))
+    assert (cfg.seed, cfg.retries, cfg.mode.name) == (3, 2, "train")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "mode=train", "--cfg", "hydra", "--resolve"],
+        ["run", "mode=train", "--cfg", "all"],
+        ["run", "mode=train", "--info", "searchpath"],
+        ["run", "mode=train", "--info", "defaults"],
+        ["run", "--hydra-help"],
+        ["run", "-sc", "install=bash"],
+        ["run", "mode=info", "--plan"],
+        ["run", "mode=info"],
+        ["modes"],
+        ["tasks"],
+        ["doctor"],
+    ],
+)
+def test_what_only_shows_writes_nothing(arguments: list[str], places: Path) -> None:
+    assert main(arguments) == 0
+    assert files_in(places) == ["work"]
+
+
+def test_hydra_is_told_where_a_run_will_be(capsys: pytest.CaptureFixture[str], places: Path) -> None:
+    assert main(["run", "mode=train", "--cfg", "all", "--package", "hydra.run", "--resolve"]) == 0
+    assert f"{places}/results/default/runs/<date>" in capsys.readouterr().out
+
+
+def test_the_search_path_names_providers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "mode=info", "--info", "searchpath"]) == 0
+    out = capsys.readouterr().out
+    assert "mml-plugin-monai" in out
+    assert "mml-records" in out
+
+
+def test_completion_of_overrides_after_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMP_LINE", "mml run mode=tr")
+    assert main(["-sc", "query=bash"]) == 0
+    assert capsys.readouterr().out.split() == ["mode=train"]
+
+
+def test_completion_of_the_first_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMP_LINE", "mml ru")
+    assert main(["-sc", "query=bash"]) == 0
+    assert {"run", "runs"} <= set(capsys.readouterr().out.split())
+
+
+def test_info_works_with_nothing_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--mode=info"]) == 0
+    out = capsys.readouterr().out
+    assert "digits" in out
+    assert "mml-plugin-tasks" in out
