@@ -1,0 +1,1 @@
+"""MONAI networks as architectures of mml."""

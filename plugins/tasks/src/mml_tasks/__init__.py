@@ -1,0 +1,1 @@
+"""Real image tasks for mml, and importers for data of your own."""
