@@ -1,0 +1,70 @@
+"""The demo's train run, killed ten times at random, ends with the table and weights of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["mml_core.testing.fixtures"]
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo.sh"
+KILLS = 10
+
+
+def commands() -> list[list[str]]:
+    """The `mml run` commands of the demo, as it types them."""
+    script = DEMO.read_text()
+    tasks = re.search(r"^tasks=(.+)$", script, re.MULTILINE)
+    assert tasks is not None
+    lines = re.findall(r"^run mml (run .+)$", script, re.MULTILINE)
+    return [shlex.split(line.replace("$tasks", tasks[1])) for line in lines]
+
+
+def table(output: str) -> str:
+    """The table of metrics in what a train run prints; times and file names stand outside of it."""
+    return output[output.index("Metrics, mean") : output.index("Files in ")]
+
+
+@pytest.mark.long
+def test_ten_kills_change_nothing(mml_process, mml_project, capsys):
+    *preparation, train = commands()
+    for command in preparation:
+        result = mml_process(*command, timeout=600)
+        assert result.code == 0, result.err
+    at = train.index("--proj") + 1
+    whole, killed = ([*train[:at], name, *train[at + 1 :]] for name in ("whole", "killed"))
+    result = mml_process(*whole, timeout=1200)
+    assert result.code == 0, result.err
+
+    seed = int(os.environ.get("MML_KILL_SEED") or random.SystemRandom().randrange(10**6))
+    moments = random.Random(seed)
+    with capsys.disabled():
+        print(f"\nkilling {KILLS} times, MML_KILL_SEED={seed}")
+    command = killed
+    for kill in range(KILLS):
+        process = mml_process.start(*command)
+        try:
+            process.communicate(timeout=moments.uniform(2, 25))
+            pytest.fail(f"the run ended before kill {kill + 1}: give it more to do")
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        if mml_project.runs("killed"):
+            command = ["run", "--continue", "--proj", "killed"]
+    final = mml_process(*command, timeout=1200)
+    assert final.code == 0, final.err
+    assert table(final.out) == table(result.out)
+    assert mml_project.files("killed").keys() == mml_project.files("whole").keys()
+    weights = [
+        {path: sha for path, sha in mml_project.files(name).items() if path.endswith(".safetensors")}
+        for name in ("killed", "whole")
+    ]
+    assert weights[0] == weights[1]
+    assert len(weights[0]) == 15
