@@ -1,0 +1,108 @@
+"""Loading batches from a store beside a bare NumPy gather from a memory map; medians of interleaved pairs."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mml_core.data.dataset import TaskDataset
+from mml_core.data.loader import EpochLoader
+from mml_core.data.sampling import EpochBatches, Shuffled
+from mml_core.data.sources import StoreSource
+from mml_core.data.store import FORMAT, MANIFEST, Manifest, Store, encode_manifest
+from mml_core.data.store_writer import ModalityWriter
+from mml_core.tasks.description import TaskType
+from mml_core.tasks.samples import SampleTable
+
+BATCH_SIZE = 64
+
+
+def write_store(folder: Path, samples: int, shape: tuple[int, int, int]) -> tuple[Store, SampleTable]:
+    generator = np.random.default_rng(0)
+    with ModalityWriter(folder, "image", np.uint8) as writer:
+        for _ in range(samples):
+            writer.add(generator.integers(0, 256, shape, dtype=np.uint8))
+        manifest = Manifest(
+            format=FORMAT,
+            task="bench",
+            prep_id="bench",
+            parameters={},
+            source={},
+            modalities={"image": writer.finish()},
+        )
+    (folder / MANIFEST).write_bytes(encode_manifest(manifest))
+    columns: dict[str, Any] = {
+        "sample_id": [str(row) for row in range(samples)],
+        "image": [str(row) for row in range(samples)],
+        "split": ["train"] * samples,
+        "label": np.zeros(samples, dtype=np.int32),
+    }
+    SampleTable.write(folder / "samples.arrow", columns)
+    return Store.open(folder), SampleTable.open(folder / "samples.arrow")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def bare_epoch(images: NDArray[np.uint8], order: NDArray[np.int64]) -> None:
+    for start in range(0, len(order), BATCH_SIZE):
+        images[order[start : start + BATCH_SIZE]]
+
+
+def loader_of(store: Store, table: SampleTable) -> EpochLoader:
+    samples = len(table)
+    rows = np.arange(samples, dtype=np.int64)
+    dataset = TaskDataset(table, TaskType.CLASSIFICATION, StoreSource(store), rows)
+    batches = EpochBatches(Shuffled(samples, 1, samples), BATCH_SIZE, drop_last=True)
+    return EpochLoader(dataset, batches, {"num_workers": 0})
+
+
+def measure(name: str, samples: int, shape: tuple[int, int, int], pairs: int) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        store, table = write_store(folder, samples, shape)
+        images = np.memmap(folder / "image.bin", np.uint8, "r", shape=(samples, *shape))
+        order = np.random.default_rng(1).permutation(samples)
+        bare_epoch(images, order)  # fills the page cache
+        loader = loader_of(store, table)
+        first = seconds(lambda: list_nothing(loader))
+        ratios, ours = [], []
+        for _ in range(pairs):
+            bare = seconds(lambda: bare_epoch(images, order))
+            ours.append(seconds(lambda: list_nothing(loader)))
+            ratios.append(bare / ours[-1])
+        per_batch = statistics.median(ours) / len(loader) * 1e3
+        print(
+            f"{name}: {statistics.median(ratios):.2f} of a bare gather's speed "
+            f"(median of {pairs} interleaved pairs, {min(ratios):.2f} to {max(ratios):.2f}); "
+            f"{per_batch:.3f} ms a batch of {BATCH_SIZE}; "
+            f"first epoch, every chunk checked: {first / len(loader) * 1e3:.3f} ms a batch"
+        )
+
+
+def list_nothing(loader: EpochLoader) -> None:
+    for _ in loader:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15)
+    pairs = parser.parse_args().pairs
+    measure("32x32x1 uint8", 20_000, (1, 32, 32), pairs)
+    measure("224x224x3 uint8", 2_000, (3, 224, 224), pairs)
+
+
+if __name__ == "__main__":
+    main()
