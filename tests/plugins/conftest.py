@@ -46,7 +46,4 @@ def site(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     for variable in ("MML_PLUGINS", "MML_DISABLED_PLUGINS", "MML_PLUGIN_STRICT"):
         monkeypatch.delenv(variable, raising=False)
-    yield Site(folder)
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
+    return Site(folder)
