@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Protocol
 
 _BEAT_BYTES = 6
+_GIVEN_BACK = b"given back.."  # as long as a beat, and never one: beats are hexadecimal
 _TAIL = '"}'
 
 
@@ -27,7 +28,20 @@ def with_beat(content: bytes) -> bytes:
 
 def write_beat(descriptor: int) -> None:
     """Overwrite the heartbeat in place: the file keeps its length and is JSON at every moment."""
-    beat = secrets.token_hex(_BEAT_BYTES).encode()
+    _overwrite(descriptor, secrets.token_hex(_BEAT_BYTES).encode())
+
+
+def write_given_back(descriptor: int) -> None:
+    """Write in place of the heartbeat that there will be none any more, which takes no room on the disk."""
+    _overwrite(descriptor, _GIVEN_BACK)
+
+
+def is_given_back(content: bytes) -> bool:
+    """Tell whether the last heartbeat in a file says that there will be none any more."""
+    return content.endswith(_GIVEN_BACK + _TAIL.encode())
+
+
+def _overwrite(descriptor: int, beat: bytes) -> None:
     os.pwrite(descriptor, beat, os.fstat(descriptor).st_size - len(beat) - len(_TAIL))
     os.fsync(descriptor)
 

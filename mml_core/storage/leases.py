@@ -4,11 +4,13 @@ A lease is a chain of small files. The first lies at the lease's path; whoever t
 with token ``t`` links its own file to ``<path>.<t>``. Taking, taking over and giving back are each decided
 by one exclusive ``link()``, so there is no moment at which two processes can both believe that they won,
 and none at which a crash leaves a lease that nobody can take. The last file of the chain is the holder's.
-A file is put in place with its content, so none is ever seen empty.
+A file is put in place with its content, so none is ever seen empty. Where a full disk leaves no room for the
+file that giving back takes, the holder says in its own file that it is done, and counts as dead from then on.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import time
@@ -21,12 +23,13 @@ import msgspec
 from mml_core.errors import LiveOwnerError
 from mml_core.storage import heartbeats
 from mml_core.storage.atomic import create_file, make_dirs
-from mml_core.storage.errors import named_failures
+from mml_core.storage.errors import WriteFailedError, named_failures
 from mml_core.storage.hashing import sha256_bytes
 from mml_core.storage.links import link_exclusive
 from mml_core.storage.owners import Liveness, Owner
 
 _POLLS_PER_TTL = 20
+_log = logging.getLogger(__name__)
 
 
 class LeaseHeldError(LiveOwnerError):
@@ -146,14 +149,21 @@ class Lease:
             heartbeats.write_beat(descriptor)
 
     def release(self) -> None:
-        """Give the lease back; a second call, a lost lease and a forked child's copy do nothing."""
+        """Give the lease back; a second call, a lost lease and a forked child's copy do nothing.
+
+        Raises:
+            OSError: The disk is broken or read-only, so that the lease is held until this process ends.
+        """
         if self._descriptor is None or os.getpid() != self.owner.pid:
             return
         if self._beating:
             heartbeats.stop(self)
         try:
             if not self.lost:
-                self._remove_chain()
+                try:
+                    self._remove_chain()
+                except (OSError, WriteFailedError):
+                    heartbeats.write_given_back(self._descriptor)
         finally:
             self._close()
 
@@ -187,7 +197,10 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        try:
+            self.release()
+        except OSError as failure:  # what the block did is done, or its own error tells more
+            _log.warning("'%s' cannot be given back before this process ends: %s", self.root, failure)
 
 
 def read_owner(path: Path) -> Owner | None:
@@ -239,6 +252,8 @@ _seen: dict[Path, tuple[bytes, float]] = {}
 
 
 def _is_dead(node: _Node, *, ttl: float, wait: bool) -> bool:
+    if heartbeats.is_given_back(node.content):
+        return True
     liveness = node.owner.liveness() if node.owner else Liveness.UNKNOWN
     if liveness is not Liveness.UNKNOWN:
         return liveness is Liveness.DEAD

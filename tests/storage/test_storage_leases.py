@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from mml_core.storage import heartbeats, owners
+from mml_core.storage.errors import WriteFailedError
 from mml_core.storage.leases import Lease, LeaseHeldError, is_alive, read_owner
 from mml_core.storage.owners import Owner
 
 HOLDER = """
 import sys, time
 from pathlib import Path
+from mml_core.storage.errors import WriteFailedError
 from mml_core.storage.leases import Lease
 lease = Lease.acquire(Path(sys.argv[1]))
 print("held", flush=True)
@@ -30,6 +34,7 @@ time.sleep(600)
 CROWD = """
 import os, sys
 from pathlib import Path
+from mml_core.storage.errors import WriteFailedError
 from mml_core.storage.leases import Lease, LeaseHeldError
 path, count = Path(sys.argv[1]), int(sys.argv[2])
 start_r, start_w = os.pipe()
@@ -231,6 +236,7 @@ def test_acquire_and_release_in_a_crowd_never_overlap(tmp_path: Path) -> None:
     program = f"""
 import os
 from pathlib import Path
+from mml_core.storage.errors import WriteFailedError
 from mml_core.storage.leases import Lease, LeaseHeldError
 won = 0
 while won < 15:
@@ -247,3 +253,59 @@ while won < 15:
         _, error = process.communicate(timeout=60)
         assert process.returncode == 0, error.decode()
     assert [entry.name for entry in tmp_path.iterdir()] == []
+
+
+class Disk:
+    """A disk that can be filled up: a small tmpfs where one can be mounted, else writes that fail alike."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._patch = monkeypatch
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+        self.mounted = sys.platform == "linux" and not subprocess.run(mount, capture_output=True).returncode
+
+    def fill(self) -> None:
+        if not self.mounted:
+            self._patch.setattr(os, "write", _no_space)
+            return
+        with pytest.raises(OSError, match="No space"), (self.folder / "filler").open("wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    def free(self) -> None:
+        self._patch.undo()
+        (self.folder / "filler").unlink(missing_ok=True)
+
+
+def _no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    made = Disk(tmp_path, monkeypatch)
+    yield made
+    if made.mounted:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_lease_is_given_back_on_a_full_disk(disk: Disk) -> None:
+    path = disk.folder / "lease"
+    with Lease.acquire(path):
+        disk.fill()
+    assert not is_alive(path)
+    with pytest.raises(WriteFailedError, match="no space left"):
+        Lease.acquire(path)
+    disk.free()
+    Lease.acquire(path).release()
+    assert [entry.name for entry in disk.folder.iterdir()] == []
+
+
+def test_a_lease_that_cannot_be_given_back_does_not_hide_what_the_block_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ZeroDivisionError), Lease.acquire(tmp_path / "lease", heartbeat=False):
+        for name in ("write", "pwrite"):
+            monkeypatch.setattr(os, name, _no_space)
+        _ = 1 / 0
+    assert "lease' cannot be given back before this process ends" in caplog.text
