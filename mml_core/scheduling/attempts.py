@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mml_core.files.attempts import remove_folder, retire_attempt
+from mml_core.storage.atomic import make_dirs
 
 _CHECKPOINTS = "checkpoints"
 _INHERITED = "inherited"
+_DEAD = ".dead-"
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,24 @@ class Attempts:
         """Folders of earlier attempts by step id."""
         return {step: [self.root / name for name in names] for step, names in self._left.items()}
 
+    def fence(self) -> None:
+        """Rename the folders of all earlier attempts away: a writer that still lives cannot commit then."""
+        for step, names in self._left.items():
+            moved = [name if _DEAD in name else _retired(self.root / name) for name in names]
+            self._left[step] = [name for name in moved if name is not None]
+
     def begin(self, step: str) -> AttemptFolder:
-        """Return the folder of a new attempt, which the file manager makes; earlier ones are taken over."""
-        names = self._left.pop(step, None)
-        number = 1 if names is None else max(map(_number, names)) + 1
-        self._left[step] = [f"{step}.{number}"]
+        """Make the folder of a new attempt, which is nobody else's; earlier ones are taken over."""
+        names = self._left.pop(step, [])
+        number = max(map(_number, names), default=0) + 1
         folder = self.root / f"{step}.{number}"
-        if names is None:
-            return AttemptFolder(folder, number)
-        return AttemptFolder(folder, number, self._take_over(names, folder))
+        try:
+            folder.mkdir()
+        except FileNotFoundError:
+            make_dirs(self.root)
+            folder.mkdir()
+        self._left[step] = [folder.name]
+        return AttemptFolder(folder, number, self._take_over(names, folder) if names else ())
 
     def forget(self, step: str) -> None:
         """Note that the step is committed and its folder gone."""
@@ -67,11 +78,9 @@ class Attempts:
     def _take_over(self, names: list[str], folder: Path) -> tuple[Path, ...]:
         retired = []
         for name in sorted(names, key=_number, reverse=True):
-            dead = self.root / name
-            moved = dead if ".dead-" in name else retire_attempt(dead)
+            moved = name if _DEAD in name else _retired(self.root / name)
             if moved is not None:
-                retired.append(moved)
-        folder.mkdir()
+                retired.append(self.root / moved)
         inherited: list[Path] = []
         for dead in retired:
             older = sorted((dead / _INHERITED).iterdir()) if (dead / _INHERITED).is_dir() else []
@@ -84,6 +93,11 @@ class Attempts:
         for dead in retired:
             remove_folder(dead)
         return tuple(inherited)
+
+
+def _retired(folder: Path) -> str | None:
+    moved = retire_attempt(folder)
+    return moved.name if moved is not None else None
 
 
 def _number(name: str) -> int:

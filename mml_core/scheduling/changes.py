@@ -26,19 +26,23 @@ class StructChange(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         paths: New or changed entries of ``struct.paths``; None where an entry was removed.
         added: Models appended to ``struct.models``.
-        models: All models, where a step did more to the list than append; else None.
+        edited: Changed fields of models that were there, by the models' weights.
+        models: All models, where a step removed or reordered some; else None.
     """
 
     paths: dict[str, str | None] = {}
     added: list[dict[str, Any]] = []
+    edited: dict[str, dict[str, Any]] = {}
     models: list[dict[str, Any]] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.paths or self.added) or self.models is not None
+        return bool(self.paths or self.added or self.edited) or self.models is not None
 
-    def keys(self) -> set[str]:
+    def targets(self) -> set[str]:
         """Names of what only ordered steps may change; appended models merge in plan order."""
-        return {f"paths[{key!r}]" for key in self.paths} | ({"models"} if self.models is not None else set())
+        edited = {f"{key} of model {weights}" for weights, new in self.edited.items() for key in new}
+        whole = {"models"} if self.models is not None else set()
+        return {f"paths[{key!r}]" for key in self.paths} | edited | whole
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,14 @@ class StructState:
         }
         paths.update(dict.fromkeys(self.paths.keys() - later.paths.keys()))
         known = len(self.models)
-        if later.models[:known] == self.models:
-            return StructChange(paths=paths, added=later.models[known:])
-        return StructChange(paths=paths, models=later.models)
+        before, after = ([model["weights"] for model in each.models[:known]] for each in (self, later))
+        if before != after or len(set(before)) < known:
+            return StructChange(paths=paths, models=later.models)
+        edited = {}
+        for old, new in zip(self.models, later.models, strict=False):
+            if old != new:
+                edited[old["weights"]] = {key: new[key] for key in new if new[key] != old.get(key)}
+        return StructChange(paths=paths, added=later.models[known:], edited=edited)
 
 
 def apply_change(struct: TaskStruct, change: StructChange, project: Path) -> None:
@@ -91,6 +100,12 @@ def apply_change(struct: TaskStruct, change: StructChange, project: Path) -> Non
             struct.paths[key] = project / path
     if change.models is not None:
         struct.models[:] = [ModelStorage.from_json(model, project) for model in change.models]
+    if change.edited:
+        for at, model in enumerate(struct.models):
+            stored = model.to_json(project)
+            new = change.edited.get(stored["weights"])
+            if new is not None:
+                struct.models[at] = ModelStorage.from_json({**stored, **new}, project)
     struct.models.extend(ModelStorage.from_json(model, project) for model in change.added)
 
 

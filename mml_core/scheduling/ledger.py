@@ -75,6 +75,7 @@ class Ledger:
         self._plan = plan
         self._records: dict[int, StepRecord] = {}
         self._changes: dict[str, list[tuple[int, StructChange]]] = {}
+        self._replaced: dict[str, list[int]] = {}
         self.return_value_setters = 0
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(StepRecord)
@@ -150,6 +151,14 @@ class Ledger:
         """What steps changed of a task's struct, in plan order."""
         return self._changes.get(task, [])
 
+    def changed_tasks(self) -> list[str]:
+        """The tasks whose structs were changed by a step."""
+        return list(self._changes)
+
+    def replaced_files(self) -> dict[str, list[int]]:
+        """Files that are replaced, not numbered: path in the project to the steps that wrote it."""
+        return self._replaced
+
     def _read(self, path: Path, position: int) -> StepRecord:
         remedy = f"Delete it to run the step again: rm '{path}'"
         body = sealed.read_sealed(path, remedy)
@@ -171,5 +180,8 @@ class Ledger:
             changes.append((position, change))
             if len(changes) > 1 and changes[-2][0] > position:
                 changes.sort(key=lambda item: item[0])
+        for artefact in record.artefacts:
+            if artefact.number is None:
+                self._replaced.setdefault(artefact.path, []).append(position)
         if record.sets_return_value:
             self.return_value_setters |= 1 << position

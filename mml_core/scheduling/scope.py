@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mml_core.errors import MMLError
+from mml_core.files.artefacts import Artefact
 from mml_core.scheduling import values
 from mml_core.scheduling.changes import StructChange, StructState, apply_change
 from mml_core.scheduling.ledger import Ledger
@@ -89,6 +91,7 @@ class StepScope:
         threads: Threads of the step.
         attempt: The attempt's folder; None where nothing is written.
         checkpoints: Checkpoint folders that earlier attempts at the step left, newest first.
+        return_value: What the scheduler's ``return_value`` was before any step, JSON text.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class StepScope:
         threads: int,
         attempt: Path | None = None,
         checkpoints: Sequence[Path] = (),
+        return_value: bytes = b"null",
     ) -> None:
         self.step = plan.steps[position]
         self.position = position
@@ -115,8 +119,7 @@ class StepScope:
         self._project = project
         self._load = load
         self._structs: dict[str, tuple[TaskStruct, StructState]] = {}
-        self._return_value: Any = None
-        self._inherited: bytes | None = None
+        self._inherited = return_value
 
     @property
     def results(self) -> Results:
@@ -135,7 +138,7 @@ class StepScope:
         if name not in self._structs:
             struct = self._load(name)
             changes = self._visible(self._ledger.changes(name))
-            self._check_conflicts(name, [(position, change.keys()) for position, change in changes])
+            self._check_struct(name, changes)
             for _, change in changes:
                 apply_change(struct, change, self._project)
             self._structs[name] = (struct, StructState.of(struct, self._project))
@@ -156,22 +159,43 @@ class StepScope:
         return found
 
     def inherited_return_value(self) -> Any:
-        """What the last ancestor that set ``return_value`` set it to; None when none did."""
+        """What the last ancestor that set ``return_value`` set it to, or what it was before any step."""
         setters = self._ledger.return_value_setters & self._plan.ancestors(self.position)
-        if not setters:
-            return None
-        last = setters.bit_length() - 1
-        unordered = setters & ~self._plan.ancestors(last) & ~(1 << last)
-        if unordered:
-            raise self._conflict(unordered.bit_length() - 1, last, "return_value")
-        record = self._ledger.record(last)
-        self._inherited = bytes(record.return_value) if record is not None else None
-        return values.decode(self._inherited) if self._inherited is not None else None
+        if setters:
+            last = setters.bit_length() - 1
+            unordered = setters & ~self._plan.ancestors(last) & ~(1 << last)
+            if unordered:
+                raise self._conflict(unordered.bit_length() - 1, last, "return_value")
+            record = self._ledger.record(last)
+            assert record is not None
+            self._inherited = bytes(record.return_value)
+        return values.decode(self._inherited)
+
+    def check_conflicts(self) -> None:
+        """Raise ConflictError where any two unordered steps that this one sees wrote one thing."""
+        for task in self._ledger.changed_tasks():
+            self._check_struct(task, self._visible(self._ledger.changes(task)))
+        for path, positions in self._ledger.replaced_files().items():
+            if len(positions) > 1:
+                self._check_order(f"the file {path}", sorted(positions))
+
+    def check_own(self, structs: Mapping[str, StructChange], artefacts: Sequence[Artefact]) -> None:
+        """Raise ConflictError where a step that is not ordered before this one has written the same thing."""
+        for task, change in structs.items():
+            for key in change.targets():
+                others = [at for at, other in self._ledger.changes(task) if key in other.targets()]
+                self._check_order(f"{key} of task '{task}'", [*others, self.position])
+        replaced = self._ledger.replaced_files()
+        for artefact in artefacts:
+            if artefact.number is None:
+                self._check_order(
+                    f"the file {artefact.path}", [*replaced.get(artefact.path, []), self.position]
+                )
 
     def new_return_value(self, value: Any) -> bytes | None:
         """Return ``value`` as JSON text where it is not what the step began with, else None."""
         encoded = values.encode(values.to_json_value(value, f"The return_value after {self.step.name}"))
-        return None if encoded == (self._inherited or b"null") else encoded
+        return None if encoded == self._inherited else encoded
 
     def _visible(self, ordered: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
         if not ordered:
@@ -179,14 +203,18 @@ class StepScope:
         ancestors = self._plan.ancestors(self.position)
         return [(position, item) for position, item in ordered if ancestors >> position & 1]
 
-    def _check_conflicts(self, task: str, changes: list[tuple[int, set[str]]]) -> None:
-        last: dict[str, int] = {}
-        for position, keys in changes:
-            for key in keys:
-                earlier = last.get(key)
-                if earlier is not None and not self._plan.ancestors(position) >> earlier & 1:
-                    raise self._conflict(earlier, position, f"{key} of task '{task}'")
-                last[key] = position
+    def _check_struct(self, task: str, changes: list[tuple[int, StructChange]]) -> None:
+        writers: dict[str, list[int]] = {}
+        for position, change in changes:
+            for key in change.targets():
+                writers.setdefault(key, []).append(position)
+        for key, positions in writers.items():
+            self._check_order(f"{key} of task '{task}'", positions)
+
+    def _check_order(self, what: str, positions: Sequence[int]) -> None:
+        for earlier, later in pairwise(sorted(set(positions))):
+            if not self._plan.ancestors(later) >> earlier & 1:
+                raise self._conflict(earlier, later, what)
 
     def _conflict(self, first: int, second: int, what: str) -> ConflictError:
         names = f"{self._plan.steps[first].name} and {self._plan.steps[second].name}"

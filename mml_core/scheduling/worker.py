@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from mml_core.errors import LiveOwnerError
 from mml_core.files.attempts import remove_folder
 from mml_core.plugins.views import Outcome, StepView
 from mml_core.scheduling import values
@@ -24,6 +25,18 @@ from mml_core.scheduling.run_directory import Failure
 from mml_core.scheduling.scope import StepScope
 from mml_core.scheduling.seeding import seed_everything, step_seed
 from mml_core.scheduling.signals import SignalGuard
+from mml_core.storage.leases import Lease, read_owner
+
+
+class ClaimLostError(LiveOwnerError):
+    """Another process has taken the run over, which this one may no longer change."""
+
+    def __init__(self, lease: Lease) -> None:
+        owner = read_owner(lease.root)
+        by = owner.describe() if owner is not None else "somebody who has given it back since"
+        super().__init__(
+            f"The run was taken over by {by}; this process has stopped and committed nothing more."
+        )
 
 
 class StepWorker:
@@ -35,6 +48,7 @@ class StepWorker:
         ledger: The run's ledger.
         attempts: The run's attempts; None for a mode that writes nothing.
         guard: What signals go through.
+        lease: The claim that allows to commit; None for a mode that writes nothing.
     """
 
     def __init__(
@@ -44,8 +58,10 @@ class StepWorker:
         ledger: Ledger,
         attempts: Attempts | None,
         guard: SignalGuard,
+        lease: Lease | None = None,
     ) -> None:
         self._scheduler = scheduler
+        self._lease = lease
         self._plan = plan
         self._ledger = ledger
         self._attempts = attempts
@@ -58,9 +74,11 @@ class StepWorker:
         )
 
     def settle(self) -> None:
-        """Finish the publication of committed steps whose process died before it was through."""
+        """Fence off earlier attempts, and publish what committed steps left whose process died before."""
         if self._attempts is None:
             return
+        self._attempts.fence()
+        self._ledger.refresh()
         for step_id, folders in self._attempts.left().items():
             position = self._plan.position(step_id)
             record = self._ledger.record(position) if position is not None else None
@@ -70,7 +88,12 @@ class StepWorker:
                 self._attempts.forget(step_id)
 
     def work(self, step_id: str) -> Event:
-        """Do a step; an error of its own becomes a failure in the event, an interruption goes through."""
+        """Do a step; an error of its own becomes a failure in the event.
+
+        Raises:
+            RunInterrupted: A signal asked to stop.
+            ClaimLostError: Another process has taken the run over.
+        """
         position = self._plan.position(step_id)
         assert position is not None
         step = self._plan.steps[position]
@@ -81,7 +104,10 @@ class StepWorker:
         failure = None
         try:
             self._attempt(step, position, started)
+        except ClaimLostError:
+            raise
         except (Exception, SystemExit) as error:
+            self._check_claim()  # a step fails by that, too, when its folder is taken away
             failure = Failure(
                 step=step.id,
                 name=step.name,
@@ -103,6 +129,8 @@ class StepWorker:
 
     def _attempt(self, step: PlanStep, position: int, started: float) -> None:
         scheduler = self._scheduler
+        self._guard.check()
+        self._check_claim()
         folder = self._begin(step)
         seed = step_seed(self._plan.seed, step.id)
         threads = int(step.resources.get("threads", self._plan.threads))
@@ -116,7 +144,10 @@ class StepWorker:
             threads=threads,
             attempt=folder.path if folder is not None else None,
             checkpoints=folder.checkpoints if folder is not None else (),
+            return_value=scheduler._return_value_before_steps,
         )
+        if step.method == FINISH:
+            scope.check_conflicts()
         scheduler.return_value = scope.inherited_return_value()
         scheduler._scope = scope
         seed_everything(seed, threads)
@@ -129,6 +160,7 @@ class StepWorker:
             with self._guard.deferred():
                 artefacts = attempt.seal()
                 record = self._record(scope, folder.number, value, started, attempt.rewrite, artefacts)
+                self._check_claim()
                 committed = self._ledger.commit(position, record, folder.path)
         with self._guard.deferred():
             if committed:
@@ -137,6 +169,10 @@ class StepWorker:
                 remove_folder(folder.path)
             if self._attempts is not None:
                 self._attempts.forget(step.id)
+
+    def _check_claim(self) -> None:
+        if self._lease is not None and self._lease.lost:
+            raise ClaimLostError(self._lease)
 
     def _begin(self, step: PlanStep) -> AttemptFolder | None:
         if self._attempts is None:
@@ -162,6 +198,8 @@ class StepWorker:
         step = scope.step
         new_return_value = scope.new_return_value(rewrite(self._scheduler.return_value))
         returned = values.to_json_value(rewrite(value), f"What {step.name} returned")
+        structs = scope.changed(rewrite)
+        scope.check_own(structs, artefacts)
         return StepRecord(
             run=self._plan.run,
             step=step.id,
@@ -178,7 +216,7 @@ class StepWorker:
             sets_return_value=new_return_value is not None,
             return_value=msgspec.Raw(new_return_value or b"null"),
             artefacts=artefacts,
-            structs=scope.changed(rewrite),
+            structs=structs,
             inputs=scope.inputs(),
         )
 

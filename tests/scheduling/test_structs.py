@@ -72,6 +72,16 @@ def test_only_what_changed_is_recorded(struct: TaskStruct) -> None:
     assert [each["fold"] for each in change.added] == [1]
 
 
+def test_an_edit_of_a_model_names_its_fields_only(struct: TaskStruct) -> None:
+    struct.models.append(model(1))
+    before = StructState.of(struct, PROJECT)
+    struct.models[1].predictions["val"] = PROJECT / "val.parquet"
+    change = before.change_to(StructState.of(struct, PROJECT))
+    assert change.edited == {"1.safetensors": {"predictions": {"val": "val.parquet"}}}
+    assert change.targets() == {"predictions of model 1.safetensors"}
+    assert change.models is None
+
+
 def test_a_struct_from_before_the_steps_cannot_be_changed(struct: TaskStruct) -> None:
     freeze(struct)
     for change in (add, remove):
