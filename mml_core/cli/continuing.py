@@ -62,7 +62,7 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
     gc.enable()  # see mml_core.cli.run
     with logging_on_console(), logging_to(run.path):
         outcome = continue_run(run.path, rest, plugins)
-    return report(outcome)
+    return report(outcome, debug=args.debug)
 
 
 def _newest(runs: Sequence[RunSummary]) -> RunSummary:

@@ -69,7 +69,7 @@ class RunJob:
         gc.enable()  # see mml_core.cli.run
         with logging_to(run_dir):
             outcome = run_mode(cfg, context)
-        self.exit_code = report(outcome, in_sweep=in_sweep)
+        self.exit_code = report(outcome, in_sweep=in_sweep, debug=self._arguments.debug)
         return outcome.value
 
     def plugins(self) -> PluginManager:
@@ -89,12 +89,15 @@ def _in_sweep() -> bool:
     return not OmegaConf.is_missing(HydraConfig.get().job, "num")
 
 
-def report(outcome: RunOutcome, *, in_sweep: bool = False) -> int:
+def report(outcome: RunOutcome, *, in_sweep: bool = False, debug: bool = False) -> int:
     """Say how a run ended, where there is something to say, and return its exit code.
 
     Raises:
         StepFailedError: It failed as a job of a sweep, which Hydra has to know.
     """
+    if debug:
+        for failure in outcome.failures:
+            print(failure.traceback, file=sys.stderr)
     if in_sweep:
         outcome.raise_unless_done()
     elif outcome.message:
@@ -125,7 +128,7 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
         UnknownTaskError: A task is neither installed nor can it be created.
     """
     from mml_core.scheduling.providers import providers_of
-    from mml_core.scheduling.runner import scheduler_class
+    from mml_core.scheduling.target import scheduler_class
 
     scheduler_class(cfg)
     plugins.check_conflicts(providers_of(cfg, plugins))

@@ -28,6 +28,8 @@ SUBCOMMANDS = {("tasks", "add"): "mml_core.cli.tasks_add"}
 
 BROKEN_PIPE = 141
 INTERRUPTED = 130
+TERMINATED = 143
+CHECKPOINTED = 75
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    if argv is None and "run" in arguments:
+        _heed_signals()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -67,6 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _say(f"unexpected {type(error).__name__}: {error}. Run it again with --debug for the traceback.")
         return 1
+
+
+def _heed_signals() -> None:
+    """Until a run handles signals itself it has nothing to lose: exit at once, with the code it would use."""
+    import signal
+
+    for signum, code in ((signal.SIGTERM, TERMINATED), (signal.SIGUSR1, CHECKPOINTED)):
+        signal.signal(signum, lambda *_, code=code: os._exit(code))
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
 
+COLUMNS = ("step", "waits_for", "needs", "state")
+
 
 def show_plan(overrides: Sequence[str], plugins: PluginManager, *, as_json: bool) -> int:
     """Print the plan of a run that would be started now; nothing is written."""
@@ -17,21 +19,21 @@ def show_plan(overrides: Sequence[str], plugins: PluginManager, *, as_json: bool
     from mml_core.config.validation import validate
     from mml_core.schedulers.tables import show
     from mml_core.scheduling.context import RunContext
-    from mml_core.scheduling.runner import plan_of
+    from mml_core.scheduling.planning import plan_of
 
     cfg = compose(overrides, plugins)
     validate(cfg, plugins)
     check_job(cfg, plugins)
     rows = plan_of(cfg, RunContext(plugins=plugins, locations=place(cfg), run_dir=None))
-    show(rows, ("step", "waits_for", "state"), as_json=as_json, empty="The plan has no steps.")
+    show(rows, COLUMNS, as_json=as_json, empty="The plan has no steps.")
     return 0
 
 
 def show_stored_plan(run_dir: Path, *, as_json: bool) -> int:
     """Print the plan of a run that was begun, with what is done; nothing is written."""
     from mml_core.schedulers.tables import show
-    from mml_core.scheduling.runner import plan_of_run
+    from mml_core.scheduling.planning import plan_of_run
 
     empty = f"The run {run_dir.name} has not been planned yet."
-    show(plan_of_run(run_dir), ("step", "waits_for", "state"), as_json=as_json, empty=empty)
+    show(plan_of_run(run_dir), COLUMNS, as_json=as_json, empty=empty)
     return 0

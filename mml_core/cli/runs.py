@@ -37,19 +37,19 @@ def run(args: argparse.Namespace) -> int:
         return 0
     project = project_folder(results, args.proj or DEFAULT_PROJECT)
     if args.name:
-        return _show(project, args.name, as_json=args.json)
+        return _show(project, args.name, as_json=args.json, debug=args.debug)
     rows = [_row(summary) for summary in sorted(list_runs(project), key=lambda each: each.created)]
     empty = f"The project '{project.name}' has no runs."
     show(rows, ("run", "mode", "steps", "state", "created"), as_json=args.json, empty=empty)
     return 0
 
 
-def _show(project: Any, name: str, *, as_json: bool) -> int:
+def _show(project: Any, name: str, *, as_json: bool, debug: bool) -> int:
     import json
 
     from mml_core.schedulers.tables import show
     from mml_core.scheduling.run_directory import RunDirectory
-    from mml_core.scheduling.runner import plan_of_run
+    from mml_core.scheduling.planning import plan_of_run
     from mml_core.scheduling.runs import find_run, summarise
 
     path = find_run(project, name)
@@ -66,6 +66,9 @@ def _show(project: Any, name: str, *, as_json: bool) -> int:
     if failed:
         print()
         show(failed, ("step", "error"), title="failed")
+    if debug:
+        for each in failures:
+            print(each.traceback)
     return 0
 
 

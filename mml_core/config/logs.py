@@ -34,6 +34,7 @@ def logging_on_console() -> Iterator[None]:
     root = logging.getLogger()
     handler, level = logging.StreamHandler(), root.level
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:

@@ -31,17 +31,28 @@ def validate(cfg: DictConfig, plugins: PluginManager) -> None:
         ConfigError: A value is not what its key takes; key, value and what to write are in the message.
     """
     _check_integer(cfg, "seed", lowest=0)
-    _check_integer(cfg, "retries", lowest=0)
     check_project(cfg.proj)
-    if cfg.on_error not in _ERROR_POLICIES:
-        raise ConfigError(
-            f"on_error is {cfg.on_error!r}; write one of {', '.join(_ERROR_POLICIES)}."
-            f"{near_matches(str(cfg.on_error), _ERROR_POLICIES)}"
-        )
+    check_running(cfg, plugins)
     _check_tasks(cfg)
     _check_trainer(cfg.get("trainer"))
     _check_mode(cfg, plugins)
-    plugins.executors.get(str(cfg.executor.name))
+
+
+def check_running(cfg: DictConfig, plugins: PluginManager) -> None:
+    """Check how the steps are to be run, which may change when a run is continued.
+
+    Raises:
+        ConfigError: A value is not what its key takes.
+    """
+    _check_integer(cfg, "retries", lowest=0)
+    _check_integer(cfg, "executor.threads", lowest=1)
+    policy = cfg.get("on_error", "stop")
+    if policy not in _ERROR_POLICIES:
+        raise ConfigError(
+            f"on_error is {policy!r}; write one of {', '.join(_ERROR_POLICIES)}."
+            f"{near_matches(str(policy), _ERROR_POLICIES)}"
+        )
+    plugins.executors.get(str(OmegaConf.select(cfg, "executor.name", default="sequential")))
 
 
 def check_project(name: object) -> str:
@@ -61,7 +72,7 @@ def check_project(name: object) -> str:
 
 def mode_spec(cfg: DictConfig, plugins: PluginManager) -> Any:
     """Return the scheduler record of ``cfg.mode``; None where a config file alone brings the mode."""
-    return plugins.schedulers.find(str(cfg.mode.name))
+    return plugins.schedulers.find(str(OmegaConf.select(cfg, "mode.name")))
 
 
 def mode_writes(cfg: DictConfig, plugins: PluginManager) -> bool:
@@ -116,6 +127,6 @@ def _check_trainer(trainer: Mapping[str, Any] | None) -> None:
 
 
 def _check_integer(cfg: DictConfig, key: str, *, lowest: int) -> None:
-    value = cfg[key]
+    value = OmegaConf.select(cfg, key, default=lowest)
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise ConfigError(f"{key} is {value!r}; write an integer of at least {lowest}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from mml_core.storage.atomic import TEMP_PREFIX
 from mml_core.storage.leases import Lease, LeaseHeldError, is_alive
 
 _SCRIPT = "script-"
+_STARTING = 600.0
+"""Seconds in which a folder without a run may be that of one that is starting."""
 
 
 class CleanScheduler(AbstractBaseScheduler):
@@ -40,7 +43,14 @@ class CleanScheduler(AbstractBaseScheduler):
     def list_temp(self) -> list[str]:
         """Return folders of dead attempts and temporary files below the project's folder, relative to it."""
         project = self.fm.project_path
-        found = sorted({*self._attempts(project), *_temp(project, self._own), *_strays(project, self._own)})
+        found = sorted(
+            {
+                *self._attempts(project),
+                *_temp(project, self._own),
+                *_strays(project, self._own),
+                *_never_begun(project, self._own),
+            }
+        )
         return self._shown("temporary files and dead attempts", project, found)
 
     def list_download(self) -> list[str]:
@@ -110,6 +120,16 @@ def _strays(project: Path, own: str) -> Iterator[str]:
                     yield path.relative_to(project).as_posix()
 
 
+def _never_begun(project: Path, own: str) -> Iterator[str]:
+    for run in _entries(project / RUNS):
+        if (
+            run.name != own
+            and not (run / "run.json").exists()
+            and time.time() - run.stat().st_mtime > _STARTING
+        ):
+            yield run.relative_to(project).as_posix()
+
+
 def _run_of(name: str) -> str | None:
     parts = Path(name).parts
     if parts[0] == RUNS:
@@ -119,8 +139,8 @@ def _run_of(name: str) -> str | None:
 
 @contextmanager
 def _unclaimed(project: Path, run: str | None) -> Iterator[bool]:
-    """Hold the run's lease for the block, and say whether it was free; a run that is gone needs none."""
-    if run is None or not (project / RUNS / run).is_dir():
+    """Hold the run's lease for the block, and say whether it was free; one that never began needs none."""
+    if run is None or not (project / RUNS / run / "run.json").exists():
         yield True
         return
     try:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mml_core.errors import MMLError, near_matches
+from mml_core.files.layout import Layout
 from mml_core.files.manager import MMLFileManager
+from mml_core.scheduling import values
 from mml_core.scheduling.changes import copy_of, freeze
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.routine import Routine, StepHandle
@@ -57,8 +59,6 @@ class AbstractBaseScheduler:
         fm: The file manager.
         plugins: The plugins of this process.
         subroutines: Those of the available subroutines that were asked for, in their own order.
-        commands: Names of the methods to call, one per step.
-        params: Their arguments: per step a list, or a dict by name.
         return_value: What the run returns.
     """
 
@@ -66,6 +66,7 @@ class AbstractBaseScheduler:
 
     def __init__(self, cfg: DictConfig | Mapping[str, Any], available_subroutines: Sequence[str]) -> None:
         self.cfg: Any = copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
+        self._given_cfg: DictConfig = copy.deepcopy(self.cfg)
         if self._context is None:
             self._context = RunContext.of(self.cfg)
         self.plugins: PluginManager = self._context.plugins
@@ -76,9 +77,8 @@ class AbstractBaseScheduler:
         self.available_subroutines: tuple[str, ...] = tuple(available_subroutines)
         self.subroutines: list[str] = _chosen(self.cfg, self.available_subroutines)
         self.return_value: Any = None
+        self._return_value_before_steps = b"null"
         self._routine = Routine(self)
-        self.commands: list[Any] = self._routine.commands
-        self.params: list[Any] = self._routine.params
         self._prepared = False
         self._scope: StepScope | None = None
         self._structs: dict[str, TaskStruct] = {}
@@ -109,7 +109,6 @@ class AbstractBaseScheduler:
                 raise MMLError(
                     f"{cls.__name__}.__init__ does not call super().__init__(cfg, available_subroutines)."
                 )
-            context.plugins.notify("mml_scheduler_created", scheduler=scheduler)
             scheduler._prepare()
         except BaseException:
             if hasattr(scheduler, "fm"):
@@ -130,6 +129,24 @@ class AbstractBaseScheduler:
         """Do what is left after all steps, seeing what each of them did; it runs as the last step itself."""
 
     # -- planning
+
+    @property
+    def commands(self) -> list[Any]:
+        """Names of the methods to call, one per step."""
+        return self._routine.commands
+
+    @commands.setter
+    def commands(self, names: Iterable[Any]) -> None:
+        self._routine.commands[:] = names
+
+    @property
+    def params(self) -> list[Any]:
+        """The methods' arguments: per step a list, or a dict by name."""
+        return self._routine.params
+
+    @params.setter
+    def params(self, arguments: Iterable[Any]) -> None:
+        self._routine.params[:] = arguments
 
     def add_step(
         self,
@@ -156,10 +173,11 @@ class AbstractBaseScheduler:
         return self._routine.add(method, params, after, resources)
 
     def run(self) -> Any:
-        """Run all steps in this process, one after the other, and return ``return_value``.
+        """Run all steps and return ``return_value``; a scheduler runs once.
 
         Raises:
             StepFailedError: A step failed; the message names it and the command that continues the run.
+            MMLError: It has run already.
         """
         from mml_core.scheduling.runner import run_scheduler
 
@@ -181,6 +199,11 @@ class AbstractBaseScheduler:
     def step_seed(self) -> int:
         """Seed of the running step, 0 to 2**63 - 1; outside of a step the run's seed."""
         return self._scope.seed if self._scope is not None else int(self.cfg.get("seed", 42))
+
+    @property
+    def step_id(self) -> str:
+        """Id of the running step, the key of its value in ``results`` of later ones."""
+        return self._running("step_id").step.id
 
     @property
     def checkpoint_path(self) -> Path:
@@ -244,7 +267,8 @@ class AbstractBaseScheduler:
         from mml_core.learning.trainer import create_trainer
 
         scope = self._running("create_trainer")
-        contributed = self.plugins.trainer_callbacks(self, task_struct)
+        disabled = (self.cfg.get("callbacks") or {}).get("disabled_plugins") or ()
+        contributed = self.plugins.trainer_callbacks(self, task_struct, disabled=disabled)
         for provider, callback in contributed:
             log.info("Plugin %s adds the callback %s.", provider, type(callback).__name__)
         return create_trainer(
@@ -271,14 +295,23 @@ class AbstractBaseScheduler:
     # -- what the runner uses
 
     def _prepare(self) -> None:
-        if not self._prepared:
-            self._prepared = True
-            self.after_preparation_hook()
-            for struct in self._structs.values():
-                freeze(struct)
-            self._frozen = True
-            if isinstance(self.cfg, DictConfig):
-                OmegaConf.set_readonly(self.cfg, True)
+        self._prepared = True
+        self.plugins.notify("mml_scheduler_created", scheduler=self)
+        self.after_preparation_hook()
+        given = values.to_json_value(self.return_value, "The return_value before any step")
+        self._return_value_before_steps = values.encode(given)
+        for struct in self._structs.values():
+            freeze(struct)
+        self._frozen = True
+        OmegaConf.set_readonly(self.cfg, True)
+
+    def _enter(self, context: RunContext) -> AbstractBaseScheduler:
+        """Join a run, where the scheduler was constructed before there was one."""
+        self._context = context
+        if context.run_id is not None:
+            self.fm.layout = Layout(self.fm.project_path, context.run_id)
+        self._prepare()
+        return self
 
     def _struct_before_steps(self, name: str) -> TaskStruct:
         if name not in self._structs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +27,9 @@ SAFE = (
 )
 """Keys, with all below them, that may change when a run is continued."""
 
+FIXED = ("executor.threads",)
+"""Keys below those that may not: threads change the order of sums."""
+
 
 class OverrideRefusedError(MMLError):
     """An override would change the results of a run that was begun."""
@@ -35,6 +38,9 @@ class OverrideRefusedError(MMLError):
 def apply_overrides(stored: DictConfig, overrides: Sequence[str], plugins: PluginManager) -> DictConfig:
     """Return the stored config of a run with overrides that cannot change results.
 
+    An override that says what the run has already, as when the command that began it is typed again, is no
+    change.
+
     Raises:
         OverrideRefusedError: An override changes another key; the message names it, its old and its new
         value.
@@ -42,28 +48,33 @@ def apply_overrides(stored: DictConfig, overrides: Sequence[str], plugins: Plugi
     cfg = stored.copy()
     for override in overrides:
         key, value = _parsed(override)
-        known = OmegaConf.select(cfg, key)
-        if isinstance(known, DictConfig) and isinstance(value, str):
-            if key == "mode" and known.get("name") == value:
-                continue
-            if _is_safe(key):
-                from mml_core.config.compose import compose
-
-                OmegaConf.update(
-                    cfg, key, compose([f"{key}={value}"], plugins)[key], merge=False, force_add=True
+        if isinstance(OmegaConf.select(cfg, key), DictConfig) and isinstance(value, str):
+            value = _option(key, value, plugins, OmegaConf.select(cfg, "mode.name"))
+        for leaf, old, new in _changes(key, _plain(OmegaConf.select(cfg, key)), value):
+            if not _is_safe(leaf):
+                raise OverrideRefusedError(
+                    f"{leaf} was {old!r} when the run began and cannot become {new!r}, which may change its "
+                    "results; leave it out, or start a new run."
                 )
-                continue
-        old = OmegaConf.to_container(known) if OmegaConf.is_config(known) else known
-        if old == value:
-            continue
-        if not _is_safe(key):
-            raise OverrideRefusedError(
-                f"{key} was {_shown(old)} when the run began and cannot become {_shown(value)}, which may "
-                "change "
-                f"its results; leave it out, or start a new run."
-            )
-        OmegaConf.update(cfg, key, value, force_add=True)
+        OmegaConf.update(cfg, key, value, merge=False, force_add=True)
     return cfg
+
+
+def _option(group: str, option: str, plugins: PluginManager, mode: str | None) -> Any:
+    from mml_core.config.compose import compose
+
+    overrides = (
+        [f"{group}={option}"] if group == "mode" or mode is None else [f"mode={mode}", f"{group}={option}"]
+    )
+    return _plain(OmegaConf.select(compose(overrides, plugins), group))
+
+
+def _changes(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in {**old, **new}:
+            yield from _changes(f"{key}.{name}", old.get(name), new.get(name))
+    elif old != new:
+        yield key, old, new
 
 
 def _parsed(override: str) -> tuple[str, Any]:
@@ -76,15 +87,21 @@ def _parsed(override: str) -> tuple[str, Any]:
         parsed = OverridesParser.create().parse_overrides(quote_values([override]))[0]
     except OverrideParseException as error:
         raise OverrideRefusedError(f"The override {override!r} cannot be read: {error}.") from None
+    if parsed.is_sweep_override() or parsed.is_delete():
+        raise OverrideRefusedError(
+            f"The override {override!r} is a sweep or a deletion; --continue takes up one stored run: give "
+            "one value."
+        )
     value = parsed.value()
     return parsed.key_or_group, getattr(value, "text", value)
 
 
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
 def _is_safe(key: str) -> bool:
-    return any(key == safe or key.startswith(f"{safe}.") for safe in SAFE)
+    def within(parents: Sequence[str]) -> bool:
+        return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
 
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict) and "name" in value:
-        value = value["name"]
-    return f"'{value}'"
+    return within(SAFE) and not within(FIXED)

@@ -86,6 +86,8 @@ class Plan:
         self.config_sha256 = config_sha256
         self.structs = structs or {}
         self._positions = {step.id: position for position, step in enumerate(self.steps)}
+        if len(self._positions) < len(self.steps):
+            raise PlanError("Two steps of the plan have one identity; each must be a step of its own.")
         self._ancestors: dict[int, int] = {}
 
     def __len__(self) -> int:

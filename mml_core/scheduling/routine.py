@@ -90,10 +90,11 @@ class Routine:
         """
         self._check_new()
         for position, step in enumerate(self._checked):
-            if step.method != _method_name(self.commands[position]):
+            method, params = _method_name(self.commands[position]), self.params[position]
+            if (method, _encoded(params)) != (step.method, _encoded(step.params)):
                 raise PlanError(
-                    f"Step {position + 1} was {step.name} and its command was changed to "
-                    f"{_method_name(self.commands[position])!r} later; add steps in their final order."
+                    f"Step {position + 1} was {step.name} and was changed to {describe_call(method, params)} "
+                    "later; add steps in their final order."
                 )
         return [*self._checked, PlanStep(id=step_id(FINISH), method=FINISH)]
 
@@ -103,6 +104,10 @@ class Routine:
         self.params[:] = [step.params for step in steps[:-1]]
 
     def _check_new(self) -> None:
+        if len(self._checked) > len(self.commands):
+            raise PlanError(
+                f"{len(self._checked)} steps were added and {len(self.commands)} are left; do not remove any."
+            )
         if len(self.commands) != len(self.params):
             raise PlanError(
                 f"The routine has {len(self.commands)} commands and {len(self.params)} params; "
@@ -143,6 +148,8 @@ class Routine:
                 f"Step {position + 1} has the command {command!r}; give the name of a method of the "
                 "scheduler."
             )
+        if name == FINISH:
+            raise PlanError(f"Step {position + 1} calls {FINISH}, which runs as the last step by itself.")
         if not callable(getattr(self._scheduler, name, None)):
             near = near_matches(name, (n for n in dir(self._scheduler) if not n.startswith("__")))
             raise PlanError(
@@ -176,6 +183,10 @@ class Routine:
                 )
             positions.add(handle.position)
         return sorted(positions)
+
+
+def _encoded(params: Any) -> bytes:
+    return values.encode(values.to_json_value(params, "params"))
 
 
 def _method_name(command: object) -> str:

@@ -7,12 +7,17 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mml_core import __version__
+from mml_core.config.locations import resolve_locations
+from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError
 from mml_core.scheduling import sealed, values
 from mml_core.scheduling.context import RunContext
@@ -20,8 +25,6 @@ from mml_core.scheduling.plan import Plan
 from mml_core.storage import atomic
 from mml_core.storage.hashing import sha256_bytes
 from mml_core.storage.leases import Lease
-
-_CONFIG_REMEDY = "Put the stored config back as it was, or start a new run."
 
 
 class RunDirectoryError(MMLError):
@@ -124,7 +127,17 @@ class RunDirectory:
     @property
     def continue_command(self) -> str:
         """What to type to go on with the run."""
-        return f"mml run --continue {self.id} --proj {self.project_path.name}"
+        results = self.project_path.parent
+        elsewhere = "" if resolve_locations().results == results else f" {quote(f'paths.results={results}')}"
+        return f"mml run --continue {self.id} --proj {quote(self.project_path.name)}{elsewhere}"
+
+    def check_new(self, project: Path) -> None:
+        """Raise RunDirectoryError unless the folder was made for a new run of the project."""
+        if self.path.parent != project / RUNS or (self.path / "run.json").exists():
+            raise RunDirectoryError(
+                f"{self.path} is no new folder in {project / RUNS}; run directories are made by mml, choose "
+                "where by --proj and paths.results."
+            )
 
     def claim(self) -> Lease:
         """Claim the run for this process; raise LeaseHeldError (exit 3) where a live one holds it."""
@@ -155,31 +168,44 @@ class RunDirectory:
             ) from None
 
     def config(self) -> DictConfig:
-        """Read the composed config."""
+        """Read the composed config; raise DamagedRecordError where it is none."""
         try:
-            cfg = OmegaConf.create(self.config_path.read_text())
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{self.path} has no config.yaml to continue from ({error.strerror})."
-            ) from None
-        assert isinstance(cfg, DictConfig)
+            cfg = OmegaConf.create(self._config_bytes().decode())
+        except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+            raise self._damaged_config(str(error)) from error
+        if not isinstance(cfg, DictConfig):
+            raise self._damaged_config("it is no mapping")
         return cfg
 
     def config_sha256(self) -> str:
         """Hash of the stored config."""
-        return sha256_bytes(self.config_path.read_bytes())
+        return sha256_bytes(self._config_bytes())
 
     def load_plan(self) -> Plan | None:
-        """Read the plan, and check that the config is the one it was made from; None: there is none yet."""
+        """Read the plan, and check that the config is the one it was made from; None: there is none yet.
+
+        Raises:
+            DamagedRecordError: The plan is damaged, or the config another one, or gone.
+        """
         try:
             plan = Plan.load(self.plan_path)
         except FileNotFoundError:
             return None
         if plan.config_sha256 != self.config_sha256():
-            raise sealed.DamagedRecordError(
-                f"{self.config_path} is not the config that the run was planned with. {_CONFIG_REMEDY}"
-            )
+            raise self._damaged_config("it is not the config that the run was planned with")
         return plan
+
+    def _config_bytes(self) -> bytes:
+        try:
+            return self.config_path.read_bytes()
+        except OSError as error:
+            raise self._damaged_config(f"it cannot be read, {error.strerror}") from error
+
+    def _damaged_config(self, problem: str) -> sealed.DamagedRecordError:
+        return sealed.DamagedRecordError(
+            f"{self.config_path} is not used: {' '.join(problem.split())}. Put the stored config back as it "
+            "was, or start a new run."
+        )
 
     def save_plan(self, plan: Plan) -> None:
         """Write the plan; from here on the run can be continued step by step."""

@@ -91,14 +91,6 @@ def summarise(run: RunDirectory) -> RunSummary:
     )
 
 
-def newest_unfinished(project_path: Path) -> Path | None:
-    """Return the directory of the newest run that is not done; None: there is none."""
-    for summary in reversed(list_runs(project_path)):
-        if summary.status != "done":
-            return summary.path
-    return None
-
-
 def find_run(project_path: Path, name: str) -> Path:
     """Return the directory of the run of a name.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -30,14 +31,16 @@ class RunInterrupted(BaseException):
 class SignalGuard:
     """Raises RunInterrupted in the main thread when a signal asks to stop, at once or after a deferred block.
 
-    Handlers are those of the process: they are set by ``with guard:`` and put back at its end. In another
-    thread than the main one Python allows no handlers, and the guard does nothing.
+    A request stays: where a step swallows the exception, the next check raises it again. Handlers are those
+    of the process: they are set by ``with guard:`` and put back at its end. In another thread than the main
+    one Python allows no handlers, and the guard does nothing.
     """
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
         self._depth = 0
-        self._pending: int | None = None
+        self._requested: int | None = None
+        self._pid = os.getpid()
 
     def __enter__(self) -> SignalGuard:
         if threading.current_thread() is threading.main_thread():
@@ -61,11 +64,15 @@ class SignalGuard:
         self.check()
 
     def check(self) -> None:
-        """Raise RunInterrupted if a signal waits and nothing defers it."""
-        if self._pending is not None and self._depth == 0:
-            signum, self._pending = self._pending, None
-            raise RunInterrupted(signum)
+        """Raise RunInterrupted if a signal asked to stop and nothing defers it."""
+        if self._requested is not None and self._depth == 0:
+            raise RunInterrupted(self._requested)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self._pending = signum
+        if os.getpid() != self._pid:  # a forked child, such as a loader's worker: its parent decides
+            if signum == signal.SIGTERM:
+                signal.signal(signum, signal.SIG_DFL)
+                os.kill(os.getpid(), signum)
+            return
+        self._requested = signum
         self.check()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mml_core.scheduling.runner import plan_of_run
+from mml_core.scheduling.planning import plan_of_run
 from mml_core.testing.fixtures import CommandRunner, MMLProject, ProcessRunner, Result
 
 pytest_plugins = ["mml_core.testing.fixtures"]

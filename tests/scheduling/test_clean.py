@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -37,6 +38,11 @@ def test_clean_removes_dead_attempts_and_downloads_and_the_run_still_continues(
     (mml_project.data / "sources" / "big.zip").parent.mkdir(exist_ok=True)
     (mml_project.data / "sources" / "big.zip").write_text("x")
 
+    starting, never_begun = path.with_name("starting"), path.with_name("never-begun")
+    starting.mkdir()
+    never_begun.mkdir()
+    os.utime(never_begun, (0, 0))
+
     with Lease.acquire(run.lease_path):  # alive: nothing of it goes
         assert mml("run", "--mode=clean", "mode.subroutines=[temp]").code == 0
     assert dead.exists()
@@ -50,6 +56,8 @@ def test_clean_removes_dead_attempts_and_downloads_and_the_run_still_continues(
     assert cleaned.code == 0, cleaned.err
     assert not dead.exists()
     assert not (path / ".tmp-stray").exists()
+    assert not never_begun.exists()
+    assert starting.exists()
     assert not (mml_project.data / "sources" / "big.zip").exists()
     assert unpublished.exists()
 

@@ -146,3 +146,42 @@ def test_add_step_of_a_scheduler_makes_both_entries(config: Callable[..., DictCo
     handle = scheduler.add_step("work", 3)
     assert (scheduler.commands, scheduler.params, handle.position) == (["work"], [[3]], 0)
     scheduler.fm.close()
+
+
+def changed(routine: Routine, how: str) -> None:
+    routine.add("work", [0], (), None)
+    if how == "inserted":
+        routine.commands.insert(0, "work")
+        routine.params.insert(0, [9])
+    elif how == "edited":
+        routine.params[0] = [1]
+    else:
+        routine.commands.clear()
+        routine.params.clear()
+
+
+@pytest.mark.parametrize("how", ["inserted", "edited", "removed"])
+def test_steps_that_were_added_cannot_be_changed_later(routine: Routine, how: str) -> None:
+    changed(routine, how)
+    with pytest.raises(PlanError, match=r"final order|do not remove any"):
+        routine.steps()
+
+
+def test_the_finishing_hook_is_no_step_of_a_routine(routine: Routine) -> None:
+    routine.commands.append(FINISH)
+    routine.params.append([])
+    with pytest.raises(PlanError, match="runs as the last step by itself"):
+        routine.steps()
+
+
+def test_lists_assigned_anew_are_the_routine(config: Callable[..., DictConfig]) -> None:
+    from mml_core.scheduling.base import AbstractBaseScheduler
+
+    class One(AbstractBaseScheduler):
+        def work(self, number: int) -> None: ...
+
+    scheduler = One(config(), [])
+    scheduler.commands = [*scheduler.commands, "work"]
+    scheduler.params = [*scheduler.params, [3]]
+    assert [step.name for step in scheduler._routine.steps()] == ["work(3)", "before_finishing_hook()"]
+    scheduler.fm.close()

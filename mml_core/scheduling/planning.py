@@ -1,0 +1,86 @@
+"""Plans: making that of a run, and showing one without running it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mml_core.scheduling.base import AbstractBaseScheduler
+from mml_core.scheduling.changes import StructState
+from mml_core.scheduling.context import RunContext
+from mml_core.scheduling.ledger import Ledger
+from mml_core.scheduling.plan import Plan
+from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.scheduling.target import scheduler_class
+
+
+def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str) -> Plan:
+    """Let a prepared scheduler plan its steps, and note what reuse gives its tasks now."""
+    scheduler.create_routine()
+    structs = {}
+    reuse = scheduler.cfg.get("reuse") or {}
+    if any(reuse.get(key) is not None for key in reuse if key != "clean_up"):
+        for name in scheduler.cfg.task_list:
+            state = StructState.of(scheduler.get_struct(name), scheduler.fm.project_path)
+            structs[name] = {"paths": state.paths, "models": state.models}
+    return Plan(
+        run_id,
+        scheduler._routine.steps(),
+        seed=int(scheduler.cfg.get("seed", 42)),
+        threads=int((scheduler.cfg.get("executor") or {}).get("threads") or 1),
+        config_sha256=config_sha256,
+        structs=structs,
+    )
+
+
+def plan_of(cfg: DictConfig, context: RunContext) -> list[dict[str, Any]]:
+    """Return a row for each step of the run that would be started; nothing is written.
+
+    Each row has ``id``, ``step`` (as a reader knows it), ``method``, ``params``, ``after`` (ids of the steps
+    it waits for directly, None: all before it), ``waits_for`` (those not done, in words), ``needs`` (its
+    resources) and ``state``.
+    """
+    scheduler = scheduler_class(cfg).prepare(cfg, replace(context, run_dir=None))
+    try:
+        plan = make_plan(scheduler, "", "")
+    finally:
+        scheduler.fm.close()
+    return _rows(plan, Ledger(plan, None))
+
+
+def plan_of_run(run_dir: Path) -> list[dict[str, Any]]:
+    """Return the rows of ``plan_of`` for a run that was begun; nothing is written."""
+    plan = RunDirectory(run_dir).load_plan()
+    if plan is None:
+        return []
+    ledger = Ledger(plan, RunDirectory(run_dir).steps_path)
+    ledger.refresh()
+    return _rows(plan, ledger)
+
+
+def _rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
+    rows = []
+    first_open = next((position for position in range(len(plan)) if position not in ledger), len(plan))
+    for position, step in enumerate(plan.steps):
+        if step.after is None:
+            waits = "all before" if first_open < position else ""
+        else:
+            waits = ", ".join(plan.steps[parent].name for parent in step.after if parent not in ledger)
+        needs = {"threads": plan.threads, **step.resources}
+        rows.append(
+            {
+                "id": step.id,
+                "step": step.name,
+                "method": step.method,
+                "params": step.params,
+                "after": None if step.after is None else [plan.steps[parent].id for parent in step.after],
+                "waits_for": waits,
+                "needs": ", ".join(f"{key} {amount:g}" for key, amount in needs.items()),
+                "resources": needs,
+                "state": "done" if position in ledger else "waiting" if waits else "ready",
+            }
+        )
+    return rows

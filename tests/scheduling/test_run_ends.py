@@ -1,0 +1,302 @@
+"""How runs end and go on: taken over, interrupted, failed, with damaged files, or constructed directly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from mml_core.errors import MMLError
+from mml_core.scheduling.base import AbstractBaseScheduler
+from mml_core.scheduling.ledger import Ledger
+from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.scheduling.runner import run_scheduler
+from mml_core.scheduling.runs import list_runs
+from mml_core.storage.leases import Lease
+
+pytest_plugins = ["mml_core.testing.fixtures"]
+
+PLUGIN = """
+from mml_core.plugins import *
+from mml_core.plugins import hookimpl
+
+@hookimpl
+def mml_schedulers():
+    yield SchedulerSpec(name="ends", target="mml_ends.scheduler:Ends", defaults={"steps": [], "marks": None})
+
+@hookimpl
+def mml_path_assignments():
+    yield PathAssignment(key="mark", path="PROJ_PATH/MARK/mark.txt", numbered=False)
+"""
+SCHEDULER = """
+import os, signal
+from pathlib import Path
+from mml_core.api import AbstractBaseScheduler, MMLFileManager
+
+class Ends(AbstractBaseScheduler):
+    def __init__(self, cfg):
+        super().__init__(cfg, available_subroutines=[])
+        self.return_value = ["from init"]
+
+    def create_routine(self):
+        self.return_value.append("lost: create_routine runs in one process only")
+        assert MMLFileManager.instance() is self.fm
+        for number, method in enumerate(self.cfg.mode.steps):
+            self.add_step(method, number, after=() if method == "mark" else None)
+
+    def note(self, number):
+        self.return_value.append(number)
+
+    def mark(self, number):
+        self.fm.construct_saving_path(None, "mark").write_text(str(number))
+
+    def swallow(self, number):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except:
+            pass
+
+    def fail_once(self, number):
+        if not Path(self.cfg.mode.marks).exists():
+            raise ValueError("not yet")
+
+    def die_once(self, number):
+        mark = Path(self.cfg.mode.marks + "-died")
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def lose(self, number):
+        for path in (Path(self.cfg.paths.results) / self.cfg.proj / "runs").glob("*/lease*"):
+            path.unlink()
+"""
+
+
+@pytest.fixture
+def ends(inline_plugin: Any, mml: Any, mml_project: Any) -> Callable[..., Any]:
+    """Run the mode with the steps named, in this process."""
+    inline_plugin("ends", PLUGIN, {"scheduler.py": SCHEDULER})
+    marks = mml_project.root / "marks"
+
+    def run(*steps: str, options: tuple[str, ...] = ()) -> Any:
+        return mml("run", "--mode=ends", f"mode.steps=[{','.join(steps)}]", f"mode.marks={marks}", *options)
+
+    run.marks = marks  # type: ignore[attr-defined]
+    return run
+
+
+def test_a_writer_that_lost_the_run_commits_nothing_more(ends: Any, mml_project: Any) -> None:
+    ended = ends("note", "lose", "note")
+    assert ended.code == 3
+    assert "taken over" in ended.err
+    (run,) = mml_project.runs()
+    assert len(list((run / "steps").iterdir())) == 1
+
+
+def test_a_signal_that_a_step_swallows_still_ends_the_run(ends: Any, mml_process: Any) -> None:
+    ended = mml_process("run", "--mode=ends", "mode.steps=[swallow,note]")
+    assert ended.code == 143
+    assert "0 of 3" in ended.err or "1 of 3" in ended.err
+
+
+def test_unordered_steps_that_write_one_file_are_both_named(ends: Any) -> None:
+    ended = ends("mark", "mark")
+    assert ended.code == 1
+    assert "mark(0) and mark(1) both changed the file MARK/mark.txt" in ended.err
+
+
+def test_what_init_sets_as_return_value_is_what_the_first_step_finds(ends: Any, mml_project: Any) -> None:
+    assert ends("note", "note").code == 0
+    done = RunDirectory(mml_project.runs()[0]).done()
+    assert done is not None
+    assert json.loads(bytes(done.return_value)) == ["from init", 0, 1]
+
+
+def test_debug_shows_the_traceback_of_a_failed_step_and_the_log_keeps_it(ends: Any, mml_project: Any) -> None:
+    assert "Traceback" not in ends("fail_once").err
+    assert "in fail_once" in ends("fail_once", options=("--debug",)).err
+    assert all("in fail_once" in (run / "log.txt").read_text() for run in mml_project.runs())
+
+
+def test_a_repaired_failure_is_no_longer_reported(
+    ends: Any, mml: Any, mml_process: Any, mml_project: Any
+) -> None:
+    assert ends("fail_once", "die_once").code == 1
+    ends.marks.touch()
+    assert mml_process("run", "--continue").code == -signal.SIGKILL
+    (run,) = list_runs(mml_project.path())
+    assert run.state == "resumable at step 2 of 3"
+    assert "not yet" not in mml("runs", "show", run.id).out
+
+
+def test_the_command_that_began_a_run_can_be_typed_again(ends: Any) -> None:
+    options = ("executor=sequential", "optimizer=sgd", "--continue")
+    assert ends("fail_once", options=options).code == 1
+    ends.marks.touch()
+    refused = ends("fail_once", options=("optimizer=adam", "--continue"))
+    assert refused.code == 2
+    assert "optimizer.name was 'sgd' when the run began and cannot become 'adam'" in refused.err
+    assert ends("fail_once", options=options).code == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed=1,2", "sweep"),
+        ("executor.threads=2", "executor.threads was 1"),
+        ("retries=x", "retries is 'x'"),
+        ("on_error=stpo", "on_error is 'stpo'"),
+    ],
+)
+def test_overrides_on_continue_are_checked(ends: Any, mml: Any, override: str, words: str) -> None:
+    assert ends("fail_once").code == 1
+    refused = mml("run", "--continue", override)
+    assert (refused.code, words in refused.err, len(refused.err.splitlines())) == (2, True, 1), refused
+
+
+@pytest.mark.parametrize("content", [None, "a: [1", "- 1\n", "seed: 43\n"])
+def test_a_damaged_config_is_named_and_other_runs_are_shown(
+    ends: Any, mml: Any, mml_project: Any, content: str | None
+) -> None:
+    assert ends("fail_once").code == 1
+    assert ends("note").code == 0
+    failed = next(run for run in mml_project.runs() if not (run / "done.json").exists())
+    config = failed / "config.yaml"
+    config.unlink()
+    if content is not None:
+        config.write_text(content)
+    refused = mml("run", "--continue", failed.name)
+    assert (refused.code, f"{config} is not used" in refused.err) == (2, True), refused
+    rows = json.loads(mml("runs", "list", "--json").out)
+    assert sorted(row["status"] for row in rows) == ["damaged", "done"]
+
+
+def test_a_plan_can_be_shown_of_a_scheduler_that_uses_the_file_manager(ends: Any) -> None:
+    planned = ends("note", options=("--plan",))
+    assert planned.code == 0
+    assert "threads 1" in planned.out
+
+
+def test_the_line_that_continues_names_results_that_were_given(ends: Any, mml: Any, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    failed = ends("fail_once", options=(f"paths.results='{elsewhere}'",))
+    assert f"'paths.results={elsewhere}'" in failed.err
+
+
+class Direct(AbstractBaseScheduler):
+    """A scheduler that a script constructs."""
+
+    broken = False
+
+    def __init__(self, cfg: DictConfig) -> None:
+        super().__init__(cfg, available_subroutines=[])
+
+    def create_routine(self) -> None:
+        self.add_step("work")
+
+    def work(self) -> str:
+        if self.broken:
+            raise ValueError("broken")
+        assert self._context is not None
+        return str(self._context.run_dir)
+
+
+def test_a_scheduler_runs_once(config: Callable[..., DictConfig]) -> None:
+    scheduler = Direct(config())
+    scheduler.run()
+    with pytest.raises(MMLError, match="has run already"):
+        scheduler.run()
+
+
+def test_a_scheduler_constructed_directly_knows_its_run(config: Callable[..., DictConfig]) -> None:
+    outcome = run_scheduler(Direct(config()))
+    assert outcome.run_dir is not None
+    run = RunDirectory(outcome.run_dir)
+    plan = run.load_plan()
+    assert plan is not None
+    ledger = Ledger(plan, run.steps_path)
+    ledger.refresh()
+    record = ledger.record(0)
+    assert record is not None
+    assert json.loads(bytes(record.value)) == str(outcome.run_dir)
+
+
+def test_what_is_stored_is_the_config_that_was_given(
+    config: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Direct, "broken", True)
+    keys: dict[str, Any] = {"task_list": ["a"], "tagging": {"all": "identity"}, "pivot": {"name": "a"}}
+    outcome = run_scheduler(Direct(config(**keys)))
+    assert outcome.state == "failed"
+    assert outcome.run_dir is not None
+    assert RunDirectory(outcome.run_dir).config().task_list == ["a"]
+
+
+def test_a_mapping_alone_is_config_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MML_RESULTS_PATH", str(tmp_path))
+    assert run_scheduler(Direct({"proj": "x"})).state == "done"  # type: ignore[arg-type]
+
+
+def test_plugins_hear_of_a_scheduler_constructed_directly(
+    inline_plugin: Any, config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    mark = tmp_path / "heard"
+    inline_plugin(
+        "hears",
+        "from mml_core.plugins import hookimpl\nfrom pathlib import Path\n@hookimpl\n"
+        f"def mml_scheduler_created(scheduler):\n    Path({str(mark)!r}).touch()\n",
+    )
+    Direct(config()).run()
+    assert mark.exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_run_in_again(ends: Any, mml_project: Any) -> None:
+    from mml_core.scheduling.run_directory import RunDirectoryError
+
+    assert ends("note").code == 0
+    (run,) = mml_project.runs()
+    before = (run / "config.yaml").read_bytes()
+    with pytest.raises(RunDirectoryError, match="no new folder"):
+        RunDirectory(run).check_new(run.parent.parent)
+    with pytest.raises(RunDirectoryError, match="no new folder"):
+        RunDirectory(run.parent).check_new(run.parent.parent)
+    assert (run / "config.yaml").read_bytes() == before
+
+
+def test_workers_of_a_loader_leave_signals_to_their_parent() -> None:
+    from mml_core.scheduling.signals import SignalGuard
+
+    with SignalGuard():
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM
+
+
+def test_the_lease_of_a_lost_run_is_left_to_its_new_owner(tmp_path: Path) -> None:
+    lease = Lease.acquire(tmp_path / "lease")
+    (tmp_path / "lease").unlink()
+    other = Lease.acquire(tmp_path / "lease")
+    lease.release()
+    assert not other.lost
+    other.release()
+
+
+@pytest.mark.parametrize(("signum", "code"), [("SIGTERM", 143), ("SIGUSR1", 75)])
+def test_a_signal_before_a_run_began_has_its_code_and_leaves_nothing(
+    inline_plugin: Any, mml_process: Any, mml_project: Any, signum: str, code: int
+) -> None:
+    source = f"import os, signal\nif os.environ.get('EARLY'):\n    os.kill(os.getpid(), signal.{signum})\n"
+    inline_plugin("early", source)
+    assert mml_process("run", "--mode=info", env={"EARLY": "1"}).code == code
+    assert not mml_project.results.exists()
