@@ -70,7 +70,8 @@ def uniforms(
     span = int(positions.max()) - first + 1
     words = bits(purpose, seed, epoch, span * blocks * 4, skip=first * blocks)
     rows = words.reshape(span, blocks * 4)[positions - first, :count]
-    return ((rows >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).astype(np.float32)
+    drawn: NDArray[np.float32] = (rows >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+    return drawn
 
 
 @dataclass(frozen=True)
