@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +21,7 @@ class _StoredModel(msgspec.Struct, forbid_unknown_fields=True):
     pipeline: str
     task: str
     fold: int
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     predictions: dict[str, str]
     training_time: float
     created: str
@@ -37,7 +38,7 @@ class ModelStorage:
         pipeline: The config it was trained with.
         task: The task it was trained on.
         fold: The fold that validated.
-        metrics: Metric name to value.
+        metrics: Metric name to value; NaN where it is not defined.
         predictions: Name (such as ``val`` or ``test``) to file of predictions.
         training_time: Seconds of training.
         created: When, ISO 8601 in UTC.
@@ -62,6 +63,9 @@ class ModelStorage:
             **asdict(self),
             "weights": _relative(self.weights, root),
             "pipeline": _relative(self.pipeline, root),
+            "metrics": {
+                name: value if math.isfinite(value) else None for name, value in self.metrics.items()
+            },
             "predictions": {name: _relative(path, root) for name, path in self.predictions.items()},
         }
 
@@ -81,6 +85,9 @@ class ModelStorage:
                 **{name: getattr(stored, name) for name in stored.__struct_fields__},
                 "weights": _absolute(stored.weights, root),
                 "pipeline": _absolute(stored.pipeline, root),
+                "metrics": {
+                    name: math.nan if value is None else value for name, value in stored.metrics.items()
+                },
                 "predictions": {name: _absolute(path, root) for name, path in stored.predictions.items()},
             }
         )

@@ -153,8 +153,20 @@ def install_task() -> Any:
     return install_tiny_task
 
 
-def install_tiny_task(data: Path, name: str, *, samples: int = 40, size: int = 8, seed: int = 0) -> None:
-    """Bright images and dark ones, with noise; every fifth is for testing, two folds."""
+def install_tiny_task(
+    data: Path,
+    name: str,
+    *,
+    samples: int = 40,
+    size: int = 8,
+    seed: int = 0,
+    num_folds: int = 2,
+    single_class_fold: bool = False,
+) -> None:
+    """Bright images and dark ones, with noise; every fifth is for testing.
+
+    With ``single_class_fold`` the images of fold 0 are all dark; without folds all samples are for testing.
+    """
     import hashlib
 
     from PIL import Image
@@ -173,19 +185,20 @@ def install_tiny_task(data: Path, name: str, *, samples: int = 40, size: int = 8
     root.mkdir(parents=True)
     folder.mkdir(parents=True)
     generator = np.random.default_rng(seed)
-    labels = [row // 2 % 2 for row in range(samples)]
+    tested = [row % 5 == 4 or not num_folds for row in range(samples)]
+    folds = [-1 if test else row % num_folds for row, test in enumerate(tested)]
+    labels = [0 if single_class_fold and fold == 0 else row // 2 % 2 for row, fold in enumerate(folds)]
     for row, label in enumerate(labels):
         pixels = generator.integers(0, 200, (size, size)) + 55 * label
         Image.fromarray(pixels.astype(np.uint8)).save(root / f"{row}.png")
     images = [f"{row}.png" for row in range(samples)]
-    tested = [row % 5 == 4 for row in range(samples)]
     digest = SampleTable.write(
         folder / SAMPLES_FILE,
         {
             "sample_id": [f"s{row}" for row in range(samples)],
             "image": images,
             "split": ["test" if test else "train" for test in tested],
-            "fold": [-1 if test else row % 2 for row, test in enumerate(tested)],
+            "fold": folds,
             "label": labels,
             "sha256": [hashlib.sha256((root / image).read_bytes()).hexdigest() for image in images],
         },
@@ -200,7 +213,7 @@ def install_tiny_task(data: Path, name: str, *, samples: int = 40, size: int = 8
         means=[0.5],
         stds=[0.25],
         num_samples={"train": tested.count(False), "test": tested.count(True)},
-        num_folds=2,
+        num_folds=num_folds,
         samples_sha256=digest,
     )
     (folder / HEADER_FILE).write_bytes(encode_header(header))
