@@ -53,10 +53,15 @@ def trainer_callbacks(
     return found
 
 
-def find_task(relay: pluggy.HookRelay, name: str) -> TaskSpec | None:
-    """Ask all plugins for a task of a dynamic family; one that raises or answers nonsense is logged."""
+def find_task(relay: pluggy.HookRelay, wanted: str | None, name: str) -> TaskSpec | None:
+    """Ask for a task of a dynamic family all plugins, or the one that is wanted.
+
+    What a plugin raises or answers in vain is logged.
+    """
     for implementation in _implementations(relay, "mml_find_task"):
         provider = implementation.plugin_name
+        if wanted is not None and wanted not in aliases(provider):
+            continue
         try:
             answer = _call(implementation, {"name": name})
         except Raised as error:

@@ -31,7 +31,7 @@ from mml_core.plugins.errors import (
 from mml_core.plugins.info import PluginInfo, Stage, Status
 from mml_core.plugins.kinds import RECORDS, REFERENCES
 from mml_core.plugins.loading import load_distribution, load_object
-from mml_core.plugins.names import CORE, aliases, normalise
+from mml_core.plugins.names import CORE, aliases, normalise, split_qualified
 from mml_core.plugins.path_conflicts import PathConflict, find_path_conflicts
 from mml_core.plugins.records import (
     ArchitectureSpec,
@@ -188,9 +188,20 @@ class PluginManager:
             AmbiguousNameError: Several plugins contribute a task of that name.
         """
         found = self.tasks.find(name)
-        if found is not None:
-            return found
-        return calls.find_task(self.hook, name)
+        return calls.find_task(self.hook, *split_qualified(name)) if found is None else found
+
+    def dataset_of(self, task: TaskSpec) -> Contribution[DatasetSpec]:
+        """Return the dataset that a task takes its images from: that of its own plugin before all others.
+
+        Raises:
+            UnknownNameError: Nobody contributes it.
+            AmbiguousNameError: Several plugins contribute it, and the task's own does not.
+        """
+        providers = {item.provider for item in self.tasks.items() if item.record is task}
+        own = (item for item in self.datasets.items() if item.provider in providers)
+        return next((item for item in own if item.name == task.dataset), None) or self.datasets.entry(
+            task.dataset
+        )
 
     def config_folders(self) -> list[ConfigFolder]:
         """Return the config folders on disk: mml's own first, then sorted by provider."""

@@ -15,7 +15,7 @@ from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.tasks.creation import create_task
 from mml_core.tasks.datasets import Creation, create_dataset
 from mml_core.tasks.finishing import CreationOptions
-from mml_core.tasks.tags import parse_task_name
+from mml_core.tasks.tags import parse_task_name, task_to_create
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class CreateScheduler(AbstractBaseScheduler):
 
     def __init__(self, cfg: DictConfig | Mapping[str, Any]) -> None:
         super().__init__(cfg, available_subroutines=["dataset", "task"])
+        # In self.cfg tasks are named as they are installed; who is to create them stands in the given config.
+        self._wanted = {parse_task_name(name)[0]: task_to_create(name) for name in cfg.get("task_list") or ()}
         self.options = _options(self.cfg)
 
     def create_routine(self) -> None:
@@ -40,8 +42,10 @@ class CreateScheduler(AbstractBaseScheduler):
         specs = {name: self._find(name) for name in dict.fromkeys(_bases(self.cfg.task_list))}
         handles = {}
         if "dataset" in self.subroutines:
-            for dataset in dict.fromkeys(spec.dataset for spec in specs.values() if spec is not None):
-                handles[dataset] = self.add_step("create_dataset", dataset, after=())
+            for spec in specs.values():
+                if spec is not None and spec.dataset not in handles:
+                    dataset = self.plugins.datasets.label(self.plugins.dataset_of(spec))
+                    handles[spec.dataset] = self.add_step("create_dataset", dataset, after=())
         if "task" in self.subroutines:
             for name, spec in specs.items():
                 needed = handles.get(spec.dataset) if spec is not None else None
@@ -51,7 +55,7 @@ class CreateScheduler(AbstractBaseScheduler):
         """Create one dataset.
 
         Args:
-            name: A dataset that some plugin contributes.
+            name: A dataset that some plugin contributes, ``provider:`` included where several do.
 
         Returns:
             ``dataset``; the same whether it was made or kept, so that a resumed run returns what an
@@ -108,7 +112,7 @@ class CreateScheduler(AbstractBaseScheduler):
 
     def _find(self, name: str) -> Any:
         """The spec to create a task by; None where it is installed and no plugin can create it."""
-        spec = self.plugins.find_task(name)
+        spec = self.plugins.find_task(self._wanted.get(name, name))
         if spec is None:
             self.fm.tasks.get(name, plugins=self.plugins)  # raises, with near matches
         return spec

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mml_core.errors import MMLError, near_matches
+from mml_core.tasks.tags import without_provider
 
 
 class TaskListError(MMLError):
@@ -15,15 +16,16 @@ class TaskListError(MMLError):
 def resolve_task_list(cfg: Mapping[str, Any]) -> list[str]:
     """Return the run's tasks: ``task_list`` with the tags of ``pivot`` and ``tagging``.
 
-    ``tagging.all`` is added to every task; each of ``tagging.variants`` makes a further task of every task;
-    ``pivot.tags`` are added to the pivot alone, before the others.
+    Tasks are named as they are installed, without ``provider:``. ``tagging.all`` is added to every task; each
+    of ``tagging.variants`` makes a further task of every task; ``pivot.tags`` are added to the pivot alone,
+    before the others.
     """
     tagging = cfg.get("tagging") or {}
     common = _tags(tagging.get("all"))
     variants = _list(tagging.get("variants"))
     name, tagged = _pivot(cfg)
     tasks: list[str] = []
-    for task in _list(cfg.get("task_list")):
+    for task in map(without_provider, _list(cfg.get("task_list"))):
         base = (tagged if task == name else task) + common
         tasks.extend([base, *(base + _tags(variant) for variant in variants)])
     repeated = (
@@ -59,7 +61,10 @@ def resolve_pivot(cfg: Mapping[str, Any], tasks: list[str]) -> str | None:
 def _pivot(cfg: Mapping[str, Any]) -> tuple[str | None, str]:
     pivot = cfg.get("pivot") or {}
     name = pivot.get("name")
-    return (None, "") if not name else (str(name), str(name) + _tags(pivot.get("tags")))
+    if not name:
+        return None, ""
+    task = without_provider(str(name))
+    return task, task + _tags(pivot.get("tags"))
 
 
 def _tags(value: Any) -> str:

@@ -10,7 +10,7 @@ from mml_core.errors import near_matches
 from mml_core.tasks.description import RAW, TaskDescription, TaskHeader
 from mml_core.tasks.errors import DamagedTaskError, UnknownTaskError
 from mml_core.tasks.headers import HeaderFolder
-from mml_core.tasks.tags import apply_tags, parse_task_name
+from mml_core.tasks.tags import apply_tags, parse_task_name, task_to_create
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
@@ -85,7 +85,7 @@ class TaskIndex:
         folder = self._raw if preprocessing in (None, RAW) else self._folder(str(preprocessing))
         header = folder.get(base)
         if header is None:
-            raise self._unknown(base, preprocessing, plugins)
+            raise self._unknown(task_to_create(name), base, preprocessing, plugins)
         description = TaskDescription(header, folder.folder / base, self.data)
         if not tags:
             return description
@@ -109,14 +109,14 @@ class TaskIndex:
         return self._preprocessed[preprocessing]
 
     def _unknown(
-        self, name: str, preprocessing: str | None, plugins: PluginManager | None
+        self, name: str, base: str, preprocessing: str | None, plugins: PluginManager | None
     ) -> UnknownTaskError:
         installed = self.names()
-        if name in installed:
-            found = ", ".join(self.variants(name)) or "none"
+        if base in installed:
+            found = ", ".join(self.variants(base)) or "none"
             return UnknownTaskError(
-                f"Task '{name}' is not stored in preprocessing '{preprocessing}' (it is in: {found}): run "
-                f"`mml run --mode=preprocess --tasks {name}`."
+                f"Task '{base}' is not stored in preprocessing '{preprocessing}' (it is in: {found}): run "
+                f"`mml run --mode=preprocess --tasks {base}`."
             )
         creatable = plugins.tasks.names() if plugins is not None else []
         if plugins is not None and plugins.find_task(name) is not None:

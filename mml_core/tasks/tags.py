@@ -7,20 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from mml_core.plugins.names import split_qualified
 from mml_core.tasks.description import TaskDescription
 from mml_core.tasks.errors import TaskNameError
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager, TagSpec
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.\-]*:)?[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _ARGUMENT = re.compile(r"[^+?/\\,\x00-\x1f]+")
 _SYNTAX = "write task+tag?argument, such as digits+nested?0"
 
 
 @dataclass(frozen=True)
 class Tag:
-    """A change to a task that is made on the fly: its name and the arguments as they were written."""
+    """A change to a task that is made on the fly: name, ``provider:`` included, and arguments as written."""
 
     name: str
     args: tuple[str, ...] = ()
@@ -32,11 +33,15 @@ class Tag:
 def parse_task_name(text: str) -> tuple[str, list[Tag]]:
     """Split a task name into the installed task and its tags, in the order they apply.
 
+    Task and tags may be written ``provider:name``. A task is installed under its short name, so the provider
+    is left out of it; see `task_to_create`.
+
     Raises:
         TaskNameError: The name is not written as ``task+tag?arg?arg+tag``.
     """
-    base, *pieces = text.split("+")
-    _check_name(base, "task name", text)
+    written, *pieces = text.split("+")
+    _check_name(written, "task name", text)
+    _, base = split_qualified(written)
     tags = []
     for piece in pieces:
         name, *args = piece.split("?")
@@ -48,11 +53,22 @@ def parse_task_name(text: str) -> tuple[str, list[Tag]]:
     return base, tags
 
 
+def task_to_create(text: str) -> str:
+    """Return the task of a name as plugins know it, tags aside: ``provider:`` is kept where it is written."""
+    return text.partition("+")[0]
+
+
+def without_provider(text: str) -> str:
+    """Return a task name with its tags, under which the task is known once it is installed."""
+    written, plus, tags = text.partition("+")
+    return f"{split_qualified(written)[1]}{plus}{tags}"
+
+
 def _check_name(name: str, kind: str, text: str) -> None:
     if not _NAME.fullmatch(name):
         raise TaskNameError(
             f"'{text}' has the {kind} {name!r}, which has to begin with a letter or digit and to hold "
-            f"letters, digits, '_', '.' and '-' only: {_SYNTAX}."
+            f"letters, digits, '_', '.' and '-' only, after 'provider:' or alone: {_SYNTAX}."
         )
 
 

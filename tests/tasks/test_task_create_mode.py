@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from _task_fixtures import manager
+from _task_fixtures import ColoursPlugin, manager
 
 from mml_core.config.compose import compose
 from mml_core.config.locations import resolve_locations
+from mml_core.plugins import AmbiguousNameError
 from mml_core.schedulers.create import CreateOptionError
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.runner import run_mode
@@ -19,8 +20,8 @@ def create(tmp_path, monkeypatch):
     monkeypatch.setenv("MML_DATA_PATH", str(tmp_path / "data"))
     monkeypatch.setenv("MML_RESULTS_PATH", str(tmp_path / "results"))
 
-    def run(*overrides):
-        plugins = manager()
+    def run(*overrides, plugins=None):
+        plugins = plugins or manager()
         cfg = compose(["mode=create", *overrides], plugins)
         return run_mode(cfg, RunContext(plugins=plugins, locations=resolve_locations()))
 
@@ -56,6 +57,15 @@ def test_no_tasks_are_legal(create):
 def test_an_unknown_task_is_refused_with_near_ones(create):
     with pytest.raises(UnknownTaskError, match="Did you mean 'colours'"):
         create("task_list=[colour]")
+
+
+def test_a_task_of_two_plugins_is_created_by_the_one_that_is_named_and_installed_under_its_short_name(create):
+    plugins = manager()
+    plugins.register(ColoursPlugin(), "other-plugin")
+    outcome = create("task_list=['other-plugin:colours']", plugins=plugins)
+    assert list(outcome.value) == TaskIndex(create.data).names() == ["colours"]
+    with pytest.raises(AmbiguousNameError, match="'colours-plugin:colours' or 'other-plugin:colours'"):
+        create("task_list=[colours]", "mode.force=true", plugins=plugins)
 
 
 @pytest.mark.parametrize("option", ["num_folds=1", "num_folds=many", "force=maybe", "on_leakage=hide"])

@@ -19,8 +19,29 @@ def test_a_name_is_read_as_it_is_written(base, tags):
     assert parse_task_name("+".join([base, *map(str, tags)])) == (base, tags)
 
 
+def test_a_task_and_a_tag_may_be_named_by_their_provider(colours, plugins):
+    task = get(colours, "colours-plugin:colours+mml-core:identity", plugins)
+    assert task.name == "colours+mml-core:identity"
+
+
 @pytest.mark.parametrize(
-    "name", ["", "+a", "a+", "a++b", "a+b?", "a+b??c", "a b", "../a", "a+b?x/y", "a+b?x,y"]
+    "name",
+    [
+        "",
+        ":a",
+        "a:",
+        "a:b:c",
+        "a+:b",
+        "+a",
+        "a+",
+        "a++b",
+        "a+b?",
+        "a+b??c",
+        "a b",
+        "../a",
+        "a+b?x/y",
+        "a+b?x,y",
+    ],
 )
 def test_a_name_written_otherwise_is_refused(name):
     with pytest.raises(TaskNameError, match=r"task\+tag"):
