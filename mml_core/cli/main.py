@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a step failed or mml itself did, 2 misuse, 3 held by a live owner.
     """
+    _open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     if argv is None and "run" in arguments:
@@ -79,6 +80,13 @@ def _heed_signals() -> None:
 
     for signum, code in ((signal.SIGTERM, TERMINATED), (signal.SIGUSR1, CHECKPOINTED)):
         signal.signal(signum, lambda *_, code=code: os._exit(code))
+
+
+def _open_closed_streams() -> None:
+    """Let a closed standard stream lead nowhere, before a file takes its number and what is printed to it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 (it stays; pathlib takes ms)
 
 
 def _dispatch(arguments: list[str]) -> int:

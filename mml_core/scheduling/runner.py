@@ -31,6 +31,7 @@ from mml_core.scheduling.planning import make_plan
 from mml_core.scheduling.providers import providers_of
 from mml_core.scheduling.run_directory import Failure, RunDirectory
 from mml_core.scheduling.signals import RunInterrupted, SignalGuard
+from mml_core.scheduling.streams import outlasting_readers
 from mml_core.scheduling.target import scheduler_class
 from mml_core.scheduling.worker import ClaimLostError, StepWorker
 from mml_core.storage.leases import Lease
@@ -107,7 +108,7 @@ def continue_run(run_dir: Path, overrides: Sequence[str], plugins: PluginManager
 
 def _guarded(work: Callable[[SignalGuard], RunOutcome]) -> RunOutcome:
     try:
-        with SignalGuard() as guard:
+        with SignalGuard() as guard, outlasting_readers():
             return work(guard)
     except RunInterrupted as error:  # before there was a plan, or while the run was wound up
         return RunOutcome(
