@@ -7,7 +7,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from mml_core.config.compose import compose
-from mml_core.config.errors import ConfigError, OverrideSyntaxError, UnknownKeyError, UnknownModeError
+from mml_core.config.errors import (
+    ConfigError,
+    OverrideSyntaxError,
+    UnknownKeyError,
+    UnknownModeError,
+    UnknownOptionError,
+)
+from mml_core.config.folders import CORE_CONF, options_in
 from mml_core.config.search_path import AmbiguousOptionError
 from mml_core.errors import MMLError
 from mml_core.plugins import ConfigDir, PathAssignment, PluginManager, SchedulerSpec, hookimpl
@@ -150,6 +157,14 @@ def test_what_is_wrong_is_said_in_one_line(
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("option", [each for each in options_in(CORE_CONF) if not each.startswith("hydra/")])
+def test_an_option_that_a_group_does_not_have_is_refused_with_near_matches(option: str) -> None:
+    group, _, name = option.rpartition("/")
+    slip = name[0] + name[2:]
+    with pytest.raises(UnknownOptionError, match=f"no .*'{slip}'.* Did you mean .*'{name}'"):
+        compose([f"{group}={slip}"], PluginManager())
 
 
 def test_a_failed_plugin_is_named_where_a_mode_is_missing(plugins: PluginManager) -> None:
