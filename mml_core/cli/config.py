@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.errors import MMLError, near_matches
 
 if TYPE_CHECKING:
-    from mml_core.plugins import PluginManager
+    from mml_core.plugins import ArchitectureSpec, ExecutorSpec, PluginManager, Registry, SchedulerSpec
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An option without a file of its own, made from a record."""
+
+    record: SchedulerSpec | ExecutorSpec | ArchitectureSpec
+    content: Mapping[str, Any]
 
 
 class UnknownGroupError(MMLError):
@@ -47,19 +57,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _options(plugins: PluginManager) -> dict[str, list[tuple[str, Path | dict[str, Any]]]]:
-    """Return ``group/option`` → what brings it: provider with a file, or with the content of a record."""
+def _options(plugins: PluginManager) -> dict[str, list[tuple[str, Path | _Made]]]:
+    """Return ``group/option`` → what brings it: provider with a file, or with what its record stands for."""
     from mml_core.config.folders import config_folders, options_in
     from mml_core.config.records import options_from_records
 
-    found: dict[str, list[tuple[str, Path | dict[str, Any]]]] = {}
+    found: dict[str, list[tuple[str, Path | _Made]]] = {}
     for provider, folder in config_folders(plugins):
         for option in options_in(folder):
             found.setdefault(option, []).append((provider, folder / f"{option}.yaml"))
-    for group, options in options_from_records(plugins).items():
-        for name, content in options.items():
-            if ":" not in name:
-                found.setdefault(f"{group}/{name}", []).append(("record", dict(content)))
+    made = options_from_records(plugins)
+    registries: dict[str, Registry[Any]] = {
+        "mode": plugins.schedulers,
+        "executor": plugins.executors,
+        "arch": plugins.architectures,
+    }
+    for group, registry in registries.items():
+        for item in registry.items():
+            name = registry.label(item)
+            content = _Made(item.record, made[group][name])
+            found.setdefault(f"{group}/{name}", []).append((item.provider, content))
     return {option: found[option] for option in sorted(found) if not option.startswith("hydra/")}
 
 
@@ -92,6 +109,7 @@ def _show(name: str, plugins: PluginManager, *, as_json: bool) -> None:
                 "option": option,
                 "provider": provider,
                 "file": content if isinstance(content, Path) else None,
+                "summary": content.record.summary if isinstance(content, _Made) else None,
             }
             for option, brought in wanted.items()
             for provider, content in brought
@@ -101,18 +119,24 @@ def _show(name: str, plugins: PluginManager, *, as_json: bool) -> None:
     blocks = []
     for option, brought in wanted.items():
         # A record stands behind every file, so it is what holds only where it is alone.
-        shown = brought if len(brought) == 1 else [each for each in brought if each[0] != "record"]
+        shown = brought if len(brought) == 1 else [each for each in brought if isinstance(each[1], Path)]
         blocks += [_block(option, provider, content) for provider, content in shown]
     print("\n\n".join(blocks))
 
 
-def _block(option: str, provider: str, content: Path | dict[str, Any]) -> str:
+def _block(option: str, provider: str, content: Path | _Made) -> str:
     if isinstance(content, Path):
         return f"# ── {option}  ({provider}: {content})\n{content.read_text(encoding='utf-8').rstrip()}"
     from omegaconf import OmegaConf
 
-    text = OmegaConf.to_yaml(OmegaConf.create(content)).rstrip()
-    return f"# ── {option}  (made from a plugin's record)\n{text}"
+    record = content.record
+    lines = [f"# ── {option}  (made from a record of {provider})"]
+    if record.summary:
+        lines.append(f"# {record.summary[0].upper()}{record.summary[1:].rstrip('.')}.")
+    task_types = getattr(record, "task_types", ())
+    if task_types:
+        lines.append(f"# For {', '.join(task_types)}; kwargs are those of {record.target}.")
+    return "\n".join([*lines, OmegaConf.to_yaml(OmegaConf.create(dict(content.content))).rstrip()])
 
 
 def _print_files(files: list[tuple[str, Path]]) -> None:

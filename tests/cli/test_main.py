@@ -129,6 +129,19 @@ def test_config_show_prints_the_documented_yaml(capsys: pytest.CaptureFixture[st
     assert "# Trained models: a project" in capsys.readouterr().out
 
 
+def test_config_show_documents_an_option_that_a_record_stands_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["config", "show", "arch/UNet"]) == 0
+    shown = capsys.readouterr().out
+    assert "(made from a record of mml-plugin-monai)" in shown
+    assert "# U-Net with residual units" in shown
+    assert "# For semantic_segmentation; kwargs are those of mml_monai.segmentation:unet." in shown
+    assert main(["config", "show", "arch/UNet", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["provider"], row["summary"]) == ("mml-plugin-monai", "U-Net with residual units")
+
+
 def test_config_show_without_a_name_lists_groups(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "--json"]) == 0
     rows = {row["group"]: row["options"] for row in json.loads(capsys.readouterr().out)}
