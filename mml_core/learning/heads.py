@@ -45,15 +45,11 @@ class RegressionHead(nn.Module):
         return result
 
     def fit_targets(self, values: Tensor) -> None:
-        """Take mean and standard deviation from training targets (N, width); NaN counts as missing."""
-        values = values.to(torch.float64).reshape(-1, self.target_mean.numel())
-        present = ~torch.isnan(values)
-        count = present.sum(0).clamp(min=1)
-        mean = torch.nan_to_num(values).sum(0) / count
-        spread = (torch.where(present, values - mean, torch.zeros_like(values)) ** 2).sum(0) / count
-        std = spread.sqrt()
-        self.target_mean.copy_(mean)
-        self.target_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+        """Take mean and standard deviation from training targets (N, width)."""
+        values = values.double().reshape(-1, self.target_mean.numel())
+        std = values.std(0, correction=0)
+        self.target_mean.copy_(values.mean(0))
+        self.target_std.copy_(torch.where(std > 0, std, 1.0))
 
     def standardise(self, targets: Tensor) -> Tensor:
         """Turn targets into what the head learns."""

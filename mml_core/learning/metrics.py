@@ -1,9 +1,9 @@
-"""Metrics by task type, computed by torchmetrics from outputs and targets of a whole split."""
+"""Metrics by task type, computed in float64 from outputs and targets of a whole split."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -44,121 +44,118 @@ def compute_metrics(
         targets: Class numbers (N); labels (N, labels); values (N, K); ignored for segmentation.
 
     Returns:
-        Name → value; NaN where a metric is not defined on these samples.
+        Name → value; NaN where a metric is not defined on these samples, and all NaN where an output is, as
+        those of a model that has diverged are.
     """
-    if len(outputs) == 0:
+    outputs, targets = outputs.detach().cpu().double(), targets.detach().cpu()
+    diverged = task_type != SEGMENTATION and bool(outputs.isnan().any())
+    if len(outputs) == 0 or diverged:
         return dict.fromkeys(names, NAN)
     functions = BY_TYPE[task_type]
-    outputs = outputs.detach().to("cpu", torch.float32)
-    return {name: float(functions[name](outputs, targets.detach().cpu())) for name in names}
+    return {name: float(functions[name](outputs, targets)) for name in names}
 
 
 def dice_per_image(predicted: Tensor, target: Tensor, classes: int) -> Tensor:
     """Return Dice per image and foreground class, NaN where neither mask has the class.
 
     Args:
-        predicted: Class numbers (N, H, W).
+        predicted: Class numbers (N, H, W), of any integer type.
         target: Class numbers (N, H, W).
         classes: Number of classes with the background.
     """
-    from torchmetrics.functional.segmentation import dice_score
+    overlap, total = [], []
+    for number in range(1, classes):
+        found, there = predicted == number, target == number
+        overlap.append((found & there).sum((1, 2)))
+        total.append(found.sum((1, 2)) + there.sum((1, 2)))
+    if not total:
+        return torch.empty((len(predicted), 0), dtype=torch.float64)
+    return 2 * torch.stack(overlap, 1).cpu().double() / torch.stack(total, 1).cpu()
 
-    result: Tensor = dice_score(
-        predicted.long(),
-        target.long(),
-        num_classes=classes,
-        include_background=False,
-        average="none",
-        input_format="index",
-    )
-    return result
+
+def _counts(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return per class how many samples are put into it rightly, are put into it, and belong there."""
+    chosen, classes = logits.argmax(1), logits.shape[1]
+    parts = (chosen[chosen == targets], chosen, targets)
+    right, found, there = (torch.bincount(part, minlength=classes).double() for part in parts)
+    return right, found, there
 
 
 def _accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    from torchmetrics.functional.classification import multiclass_accuracy
-
-    return multiclass_accuracy(logits, targets, logits.shape[1], average="micro")
+    return (logits.argmax(1) == targets).double().mean()
 
 
 def _balanced_accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    from torchmetrics.functional.classification import multiclass_recall
-
-    recall = multiclass_recall(logits, targets, logits.shape[1], average="none")
-    return recall[torch.bincount(targets, minlength=logits.shape[1]) > 0].mean()
-
-
-def _auroc(logits: Tensor, targets: Tensor) -> float:
-    from torchmetrics.functional.classification import binary_auroc
-
-    probabilities = logits.softmax(1)
-    counts = torch.bincount(targets, minlength=logits.shape[1])
-    if logits.shape[1] == 2:
-        classes = [1] if 0 < int(counts[1]) < len(targets) else []
-    else:
-        classes = [index for index, count in enumerate(counts.tolist()) if 0 < count < len(targets)]
-    scores = [float(binary_auroc(probabilities[:, index], (targets == index).int())) for index in classes]
-    return sum(scores) / len(scores) if scores else NAN
+    right, _, there = _counts(logits, targets)
+    return (right / there)[there > 0].mean()
 
 
 def _f1(logits: Tensor, targets: Tensor) -> Tensor:
-    from torchmetrics.functional.classification import multiclass_f1_score
+    right, found, there = _counts(logits, targets)
+    return (2 * right / (found + there))[found + there > 0].mean()
 
-    return multiclass_f1_score(logits, targets, logits.shape[1], average="macro")
+
+def _auroc(logits: Tensor, targets: Tensor) -> float:
+    # One class against the rest is ranked by log-odds: probabilities of a sure net are all 1 to the last bit.
+    classes = range(logits.shape[1]) if logits.shape[1] > 2 else [1]
+    return _mean(
+        _ranked(logits[:, index] - _without(logits, index).logsumexp(1), targets == index)
+        for index in classes
+    )
+
+
+def _without(logits: Tensor, index: int) -> Tensor:
+    return torch.cat([logits[:, :index], logits[:, index + 1 :]], 1)
 
 
 def _label_accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    from torchmetrics.functional.classification import multilabel_accuracy
-
-    return multilabel_accuracy(logits.sigmoid(), (targets > 0.5).int(), logits.shape[1], average="macro")
+    return ((logits > 0) == (targets > 0.5)).double().mean()
 
 
 def _label_auroc(logits: Tensor, targets: Tensor) -> float:
-    from torchmetrics.functional.classification import binary_auroc
-
-    truth = (targets > 0.5).int()
-    scores = [
-        float(binary_auroc(logits[:, index].sigmoid(), truth[:, index]))
-        for index in range(logits.shape[1])
-        if 0 < int(truth[:, index].sum()) < len(truth)
-    ]
-    return sum(scores) / len(scores) if scores else NAN
+    return _mean(_ranked(logits[:, index], targets[:, index] > 0.5) for index in range(logits.shape[1]))
 
 
 def _label_f1(logits: Tensor, targets: Tensor) -> Tensor:
-    from torchmetrics.functional.classification import multilabel_f1_score
-
-    return multilabel_f1_score(logits.sigmoid(), (targets > 0.5).int(), logits.shape[1], average="macro")
-
-
-def _per_value(function: Callable[[Tensor, Tensor], Tensor], at_least: int) -> Callable[..., float]:
-    def compute(values: Tensor, targets: Tensor) -> float:
-        scores = []
-        for predicted, truth in zip(values.T, targets.to(values.dtype).reshape(values.shape).T, strict=True):
-            known = ~torch.isnan(truth)
-            if int(known.sum()) >= at_least:
-                scores.append(float(function(predicted[known], truth[known])))
-        return sum(scores) / len(scores) if scores else NAN
-
-    return compute
+    found, there = logits > 0, targets > 0.5
+    right, total = (found & there).sum(0), found.sum(0) + there.sum(0)
+    return (2 * right.double() / total.clamp(min=1)).mean()
 
 
-def _absolute_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    from torchmetrics.functional.regression import mean_absolute_error
+def _ranked(scores: Tensor, positive: Tensor) -> float:
+    """Area under the ROC curve: the share of pairs in the right order (Mann and Whitney, 1947).
 
-    return mean_absolute_error(predicted, truth)
+    Ties count half. NaN where all samples are positive, or none is.
+    """
+    _, places, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum(0) - (counts.double() - 1) / 2)[places]
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
+        return NAN
+    surplus = float(ranks[positive].sum()) - positives * (positives + 1) / 2
+    return surplus / (positives * negatives)
 
 
-def _squared_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    from torchmetrics.functional.regression import mean_squared_error
-
-    result: Tensor = mean_squared_error(predicted, truth)
-    return result
+def _mean(scores: Iterable[float]) -> float:
+    known = [score for score in scores if not math.isnan(score)]
+    return math.fsum(known) / len(known) if known else NAN
 
 
-def _r2(predicted: Tensor, truth: Tensor) -> Tensor:
-    from torchmetrics.functional.regression import r2_score
+def _mae(values: Tensor, targets: Tensor) -> Tensor:
+    return (values - targets.reshape(values.shape)).abs().mean()
 
-    return r2_score(predicted, truth)
+
+def _mse(values: Tensor, targets: Tensor) -> Tensor:
+    return (values - targets.reshape(values.shape)).square().mean()
+
+
+def _r2(values: Tensor, targets: Tensor) -> Tensor | float:
+    if len(values) < 2:
+        return NAN
+    truth = targets.reshape(values.shape).double()
+    left, total = (values - truth).square().sum(0), (truth - truth.mean(0)).square().sum(0)
+    constant = torch.where(left == 0, 1.0, 0.0)  # what scikit-learn gives where the truth is constant
+    return torch.where(total == 0, constant.double(), 1 - left / total).mean()
 
 
 def _dice(dice: Tensor, targets: Tensor) -> Tensor:
@@ -177,10 +174,6 @@ BY_TYPE: dict[str, dict[str, Callable[[Tensor, Tensor], Any]]] = {
         "f1": _f1,
     },
     MULTILABEL: {"accuracy": _label_accuracy, "auroc": _label_auroc, "f1": _label_f1},
-    REGRESSION: {
-        "mae": _per_value(_absolute_error, 1),
-        "mse": _per_value(_squared_error, 1),
-        "r2": _per_value(_r2, 2),
-    },
+    REGRESSION: {"mae": _mae, "mse": _mse, "r2": _r2},
     SEGMENTATION: {"dice": _dice, "iou": _iou},
 }

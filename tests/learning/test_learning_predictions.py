@@ -1,6 +1,5 @@
 """Predictions come back from their file as they were, and metrics of the file are those of the values."""
 
-import math
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,6 @@ def predictions(task_type: str, split: str = "val", *, targets: bool = True) -> 
         truth = torch.rand(COUNT, width, generator=generator)
     elif task_type == "regression":
         truth = torch.randn(COUNT, width, generator=generator)
-        truth[0, 1] = math.nan
     else:  # images of different sizes
         sizes = [(4 + number, 5) for number in range(COUNT)]
         outputs = [torch.randint(0, 3, size, generator=generator) for size in sizes]

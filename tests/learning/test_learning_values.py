@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from sklearn import metrics as reference
@@ -10,27 +9,29 @@ from torch.nn import functional
 
 from mml_core.learning.heads import RegressionHead, build_head, head_key
 from mml_core.learning.losses import DiceCELoss, build_loss
-from mml_core.learning.metrics import compute_metrics, dice_per_image, metric_names
+from mml_core.learning.metrics import BY_TYPE, compute_metrics, dice_per_image, metric_names
 from mml_core.learning.options import OptionError
 from mml_core.learning.outputs import TaskOutput
 
 SAMPLES = 200
+EXACT = 1e-12
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.parametrize("scale", [1, 6], ids=["unsure", "sure"])
 @pytest.mark.parametrize("classes", [2, 5])
-def test_classification_metrics_are_those_of_sklearn(classes: int) -> None:
+def test_classification_metrics_are_those_of_sklearn(classes: int, scale: float) -> None:
     targets = torch.randint(0, classes, (SAMPLES,), generator=generator())
     logits = torch.randn(SAMPLES, classes, generator=generator(1)) + functional.one_hot(targets, classes)
+    logits *= scale
     found = compute_metrics(
         "classification", ["accuracy", "balanced_accuracy", "auroc", "f1"], logits, targets
     )
     chosen, truth = logits.argmax(1).numpy(), targets.numpy()
-    probabilities = logits.softmax(1).numpy().astype(np.float64)
-    probabilities /= probabilities.sum(1, keepdims=True)
+    probabilities = logits.double().softmax(1).numpy()
     scores = probabilities[:, 1] if classes == 2 else probabilities
     assert found == pytest.approx(
         {
@@ -39,13 +40,14 @@ def test_classification_metrics_are_those_of_sklearn(classes: int) -> None:
             "auroc": reference.roc_auc_score(truth, scores, multi_class="ovr"),
             "f1": reference.f1_score(truth, chosen, average="macro"),
         },
-        abs=1e-6,
+        abs=EXACT,
     )
 
 
 def test_multilabel_metrics_are_those_of_sklearn() -> None:
     targets = torch.randint(0, 2, (SAMPLES, 4), generator=generator()).float()
     logits = torch.randn(SAMPLES, 4, generator=generator(1)) + targets
+    logits[:, 3] = logits[:, 3].round()  # ties
     found = compute_metrics("multilabel", ["accuracy", "auroc", "f1"], logits, targets)
     chosen, truth = (logits > 0).int().numpy(), targets.int().numpy()
     assert found == pytest.approx(
@@ -54,25 +56,49 @@ def test_multilabel_metrics_are_those_of_sklearn() -> None:
             "auroc": reference.roc_auc_score(truth, logits.numpy(), average="macro"),
             "f1": reference.f1_score(truth, chosen, average="macro"),
         },
-        abs=1e-6,
+        abs=EXACT,
     )
 
 
-def test_regression_metrics_are_those_of_sklearn_and_leave_gaps_out() -> None:
-    targets = torch.randn(SAMPLES, 2, generator=generator()) * 3 + 100
-    values = targets + torch.randn(SAMPLES, 2, generator=generator(1))
-    targets[:50, 1] = math.nan
+def test_a_net_that_is_sure_of_all_is_ranked_by_its_logits() -> None:
+    truth = torch.randint(0, 2, (SAMPLES,), generator=generator())
+    margin = 60 + 10 * torch.randn(SAMPLES, generator=generator(1)) + 10 * truth  # every probability is 1.0
+    area = pytest.approx(reference.roc_auc_score(truth, margin), abs=EXACT)
+    logits = torch.stack([torch.zeros(SAMPLES), margin], 1)
+    assert compute_metrics("classification", ["auroc"], logits, truth)["auroc"] == area
+    assert compute_metrics("multilabel", ["auroc"], margin[:, None], truth[:, None].float())["auroc"] == area
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0, 1e-4), (100, 3), (2000, 5), (1e5, 10)])
+def test_regression_metrics_are_those_of_sklearn(mean: float, std: float) -> None:
+    targets = torch.randn(SAMPLES, 2, generator=generator()) * std + mean
+    values = targets + torch.randn(SAMPLES, 2, generator=generator(1)) * std / 2
     found = compute_metrics("regression", ["mae", "mse", "r2"], values, targets)
-    pairs = [
-        (truth[~np.isnan(truth)], predicted[~np.isnan(truth)])
-        for truth, predicted in zip(targets.T.numpy(), values.T.numpy(), strict=True)
-    ]
-    for name, function in {
-        "mae": reference.mean_absolute_error,
-        "mse": reference.mean_squared_error,
-        "r2": reference.r2_score,
-    }.items():
-        assert found[name] == pytest.approx(np.mean([function(*pair) for pair in pairs]), rel=1e-4), name
+    truth, predicted = targets.double().numpy(), values.double().numpy()
+    assert found == pytest.approx(
+        {
+            "mae": reference.mean_absolute_error(truth, predicted),
+            "mse": reference.mean_squared_error(truth, predicted),
+            "r2": reference.r2_score(truth, predicted),
+        },
+        rel=EXACT,
+    )
+
+
+@pytest.mark.parametrize("predicted", [[3.0, 3.0, 3.0], [3.0, 3.1, 3.0]])
+def test_r2_of_constant_targets_is_that_of_sklearn(predicted: list[float]) -> None:
+    values, targets = torch.tensor(predicted)[:, None], torch.full((3, 1), 3.0)
+    found = compute_metrics("regression", ["r2"], values, targets)
+    assert found["r2"] == reference.r2_score(targets, values)
+
+
+@pytest.mark.parametrize("task_type", ["classification", "multilabel", "regression"])
+def test_a_model_that_has_diverged_has_no_scores(task_type: str) -> None:
+    outputs = torch.zeros(4, 2)
+    outputs[3, 1] = math.nan
+    targets = torch.tensor([0, 1, 0, 1]) if task_type == "classification" else torch.eye(2).repeat(2, 1)
+    found = compute_metrics(task_type, list(BY_TYPE[task_type]), outputs, targets)
+    assert all(map(math.isnan, found.values()))
 
 
 def test_dice_and_iou_count_pixels() -> None:
@@ -89,7 +115,7 @@ def test_dice_and_iou_count_pixels() -> None:
     found = compute_metrics("semantic_segmentation", ["dice", "iou"], scores, torch.empty(2))
     assert found == pytest.approx({"dice": (0.25 + 1) / 2, "iou": ((4 / 12 + 0) / 2 + 1) / 2})
     one = reference.f1_score((truth[0] == 1).flatten(), (predicted[0] == 1).flatten())
-    assert scores[0, 0] == pytest.approx(one)
+    assert scores[0, 0] == pytest.approx(one, abs=EXACT)
 
 
 def test_what_is_not_defined_is_nan() -> None:
@@ -116,15 +142,13 @@ def test_metric_names_are_checked() -> None:
 
 def test_a_regression_head_learns_standardised_values_and_turns_them_back() -> None:
     values = torch.randn(500, 2, generator=generator()) * torch.tensor([3.0, 1e-3]) + torch.tensor([100.0, 7])
-    values[:20, 0] = math.nan
     head = build_head(TaskOutput(task="t", task_type="regression", width=2), 4)
     assert isinstance(head, RegressionHead)
     head.fit_targets(values)
     standardised = head.standardise(values)
-    known = standardised[20:, 0]
-    assert known.mean().item() == pytest.approx(0, abs=1e-4)
-    assert known.std(correction=0).item() == pytest.approx(1, rel=1e-4)
-    assert torch.allclose(head.restore(standardised)[20:], values[20:], rtol=1e-6)
+    assert standardised[:, 0].mean().item() == pytest.approx(0, abs=1e-4)
+    assert standardised[:, 0].std(correction=0).item() == pytest.approx(1, rel=1e-4)
+    assert torch.allclose(head.restore(standardised), values, rtol=1e-6)
     constant = RegressionHead(torch.nn.Identity(), 1)
     constant.fit_targets(torch.full((5, 1), 3.0))
     assert constant.restore(constant.standardise(torch.tensor([[4.0]]))).item() == 4
