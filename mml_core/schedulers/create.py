@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from mml_core.errors import MMLError
 from mml_core.schedulers.task_progress import checking
 from mml_core.scheduling.base import AbstractBaseScheduler
-from mml_core.tasks.creation import create_task
+from mml_core.tasks.creation import check_kept, create_task
 from mml_core.tasks.datasets import Creation, create_dataset
 from mml_core.tasks.finishing import CreationOptions
 from mml_core.tasks.tags import parse_task_name, task_to_create
@@ -52,7 +52,7 @@ class CreateScheduler(AbstractBaseScheduler):
                 self.add_step("create_task", name, after=() if needed is None else needed)
 
     def create_dataset(self, name: str) -> dict[str, Any]:
-        """Create one dataset.
+        """Create one dataset, or check every file of one that is there.
 
         Args:
             name: A dataset that some plugin contributes, ``provider:`` included where several do.
@@ -76,7 +76,8 @@ class CreateScheduler(AbstractBaseScheduler):
         """
         spec = self._find(name)
         if spec is None:
-            self.fm.tasks.get(name, plugins=self.plugins).verify()
+            installed = self.fm.tasks.get(name, plugins=self.plugins)
+            check_kept(installed, installed.dataset)
             made = Creation(self._data / "tasks" / name, created=False)
         else:
             with checking(name) as report:

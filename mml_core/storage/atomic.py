@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from typing import Any
 from mml_core.storage.errors import named_failures
 
 TEMP_PREFIX = ".tmp-"
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
 
 
 def fsync_file(path: Path) -> None:
@@ -37,12 +41,15 @@ def make_dirs(path: Path) -> None:
 
     Args:
         path: The folder; one that exists costs a single call.
+
+    Raises:
+        NotADirectoryError: A file has its name, or that of a parent.
     """
     try:
         path.mkdir()
     except FileExistsError:
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
         return
     except FileNotFoundError:
         make_dirs(path.parent)
@@ -197,3 +204,26 @@ def publish_dir(tmp: Path, final: Path) -> None:
                 raise FileExistsError(f"'{final}' exists already") from error
             raise
         fsync_dir(final.parent)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Swap the files or folders that two names stand for, with no moment in which one of them is missing.
+
+    Args:
+        first: One name.
+        second: The other, in the same file system.
+
+    Returns:
+        False where the operating system or the file system cannot do it; nothing has changed then.
+    """
+    import ctypes
+
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux has it
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE):
+        code = ctypes.get_errno()
+        if code in _NO_EXCHANGE:
+            return False
+        raise OSError(code, os.strerror(code), str(first), None, str(second))
+    return True

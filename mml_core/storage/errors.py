@@ -13,9 +13,11 @@ from mml_core.errors import MMLError
 _ADVICE = {
     errno.ENOSPC: "free space there",
     errno.EDQUOT: "free space there or ask for more quota",
+    errno.EFBIG: "choose a place that takes larger files",
     errno.EIO: "check the disk or the network mount",
     errno.EROFS: "choose a place that can be written to",
     errno.EACCES: "choose a place that can be written to",
+    errno.ENOTDIR: "a file lies where a folder is needed: move it away",
     errno.ENAMETOOLONG: "use shorter names",
 }
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)

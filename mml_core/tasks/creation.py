@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mml_core.tasks.builder import TaskBuilder
-from mml_core.tasks.datasets import Creation, dataset_folder, read_manifest, write_manifest
+from mml_core.tasks.datasets import (
+    Creation,
+    dataset_folder,
+    manifest_with_digest,
+    read_manifest,
+    write_manifest,
+)
 from mml_core.tasks.description import HEADER_FILE, TaskDescription, TaskHeader, decode_header
-from mml_core.tasks.errors import CreationError
+from mml_core.tasks.errors import CreationError, TaskError
 from mml_core.tasks.finishing import CreationOptions, finish_task
 from mml_core.tasks.inspection import Progress
-from mml_core.tasks.publishing import publishing
+from mml_core.tasks.publishing import heal, hide, publishing
 
 if TYPE_CHECKING:
     from mml_core.plugins import TaskSpec
@@ -31,6 +37,7 @@ def create_task(
 
     Raises:
         CreationError: The creator's samples do not make a task; the message names the first that does not.
+            Or the task that is there is none over the dataset as it is now.
         ImageError: An image cannot be used; the message names it.
         LeakageError: An image or group is in training and test.
     """
@@ -40,7 +47,7 @@ def create_task(
     final = task_folder(data, spec.name)
     with publishing(final, replace=options.force) as private:
         if private is None:
-            TaskDescription(_read_header(final), final, data).verify()
+            check_kept(TaskDescription(_read_header(final), final, data), spec.dataset)
             return Creation(final, created=False)
         root = dataset_folder(data, spec.dataset)
         if not root.is_dir():
@@ -60,6 +67,34 @@ def create_task(
     return Creation(final, created=True, warnings=warnings)
 
 
+def check_kept(task: TaskDescription, dataset: str) -> None:
+    """Refuse to go on with an installed task that is not what creating it would give.
+
+    Args:
+        task: The task as it is installed.
+        dataset: The dataset it has to be over.
+
+    Raises:
+        CreationError: It is over another dataset, over another version of it, or over one that is missing.
+        DamagedTaskError: Its sample table, or the dataset's manifest, is damaged.
+    """
+    remedy = "make it anew, with mode.force=true or `mml tasks add … --force`"
+    if task.dataset != dataset:
+        raise CreationError(
+            f"Task '{task.name}' in {task.folder} is over the dataset '{task.dataset}', not over "
+            f"'{dataset}': move its folder away, or {remedy}."
+        )
+    if not heal(task.dataset_root):
+        raise CreationError(
+            f"Task '{task.name}' is there, but not its dataset {task.dataset_root}: {remedy}."
+        )
+    if not _is_over_its_dataset(task.folder, task.data):
+        raise CreationError(
+            f"Task '{task.name}' was made over another version of the dataset '{dataset}': {remedy}."
+        )
+    task.verify()
+
+
 def import_task(
     builder_of: Callable[[Path], TaskBuilder],
     name: str,
@@ -69,7 +104,9 @@ def import_task(
 ) -> Creation:
     """Create a dataset and the one task over it, both named ``name``, from files outside.
 
-    Nothing is published before every sample has been checked.
+    Nothing is published before every sample has been checked. A task that is there is replaced together with
+    its dataset: it is out of sight before its images change. One whose dataset is missing or another, which
+    is what a kill may leave, is made anew.
 
     Args:
         builder_of: Fills the empty folder it is given with images, and returns the builder that describes
@@ -84,7 +121,12 @@ def import_task(
     """
     options = options or CreationOptions()
     final = task_folder(data, name)
-    with publishing(final, replace=options.force) as private_task:
+
+    def fits(task: Path) -> bool:
+        return _is_over_its_dataset(task, data)
+
+    replace = options.force or (final.is_dir() and not fits(final))
+    with publishing(final, replace=replace, fits=fits) as private_task:
         if private_task is None:
             return Creation(final, created=False)
         dataset = dataset_folder(data, name)
@@ -96,6 +138,7 @@ def import_task(
             builder = builder_of(private_dataset)
             write_manifest(private_dataset, name, builder.texts["license"], imported=True)
             warnings = finish_task(builder, private_task, options, progress)
+            hide(final)
     return Creation(final, created=True, warnings=warnings)
 
 
@@ -113,3 +156,13 @@ def _read_header(folder: Path) -> TaskHeader:
             f"The folder {folder} holds no task ({error.strerror}): remove it, then create the task."
         ) from error
     return decode_header(data, path)
+
+
+def _is_over_its_dataset(folder: Path, data: Path) -> bool:
+    """Whether a task's dataset is the one it was made over; what cannot be read is for others to report."""
+    try:
+        header = _read_header(folder)
+        dataset = dataset_folder(data, header.dataset)
+        return dataset.is_dir() and header.dataset_sha256 in ("", manifest_with_digest(dataset)[1])
+    except TaskError:
+        return True

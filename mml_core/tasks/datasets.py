@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -65,7 +65,7 @@ def dataset_folder(data: Path, name: str) -> Path:
 
 
 def create_dataset(spec: DatasetSpec, data: Path, *, force: bool = False) -> Creation:
-    """Create a dataset, unless it is there.
+    """Create a dataset; one that is there is kept, once every file of it has been checked.
 
     Args:
         spec: What is to be created, and by what.
@@ -74,13 +74,19 @@ def create_dataset(spec: DatasetSpec, data: Path, *, force: bool = False) -> Cre
 
     Raises:
         CreationError: The creator made no file, or links to files elsewhere.
+        DamagedTaskError: The dataset that is there is not what was published.
     """
     from mml_core.plugins import load_ref
 
     final = dataset_folder(data, spec.name)
     with publishing(final, replace=force) as private:
         if private is None:
-            read_manifest(final)
+            if differences := verify_dataset(final):
+                more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+                raise DamagedTaskError(
+                    f"The dataset {final} is not what was published: {differences[0]}{more}; put that right, "
+                    "or create it again with mode.force=true."
+                )
             return Creation(final, created=False)
         sources = data / "sources" / spec.name
         sources.mkdir(parents=True, exist_ok=True)
@@ -130,10 +136,16 @@ def manifest_with_digest(folder: Path) -> tuple[Manifest, str]:
 
 
 def verify_dataset(folder: Path) -> list[str]:
-    """Compare every file of a dataset with its manifest; one line per difference."""
+    """Compare every file of a dataset with its manifest; one line per difference.
+
+    Hidden files that came later, as file browsers and network mounts make them, are none.
+    """
     manifest = read_manifest(folder)
     present = {path.relative_to(folder).as_posix() for path in _files(folder)} - {MANIFEST_FILE}
-    problems = [f"{name}: not in the manifest" for name in sorted(present - manifest.files.keys())]
+    added = sorted(
+        name for name in present - manifest.files.keys() if not PurePath(name).name.startswith(".")
+    )
+    problems = [f"{name}: not in the manifest" for name in added]
     for name, record in manifest.files.items():
         if name not in present:
             problems.append(f"{name}: missing")

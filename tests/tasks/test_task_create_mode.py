@@ -50,6 +50,17 @@ def test_force_makes_it_anew(create):
     assert TaskIndex(create.data).get("colours").num_folds == 2
 
 
+def test_an_imported_task_is_kept_if_its_dataset_is_there(create):
+    create("task_list=[colours]")
+    folder = create.data / "tasks" / "mine"
+    (create.data / "tasks" / "colours").rename(folder)
+    (folder / "task.json").write_bytes((folder / "task.json").read_bytes().replace(b'"colours"', b'"mine"'))
+    assert create("task_list=[mine]").value == {"mine": {"train": 18, "test": 6}}
+    (create.data / "datasets" / "paint").rename(create.data / "away")
+    (failure,) = create("task_list=[mine]").failures
+    assert "but not its dataset" in failure.error
+
+
 def test_no_tasks_are_legal(create):
     assert create().value == {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -235,6 +237,34 @@ def test_what_is_there_is_kept_until_forced(colours, plugins):
     assert create_dataset(dataset, colours, force=True).created
     assert verify_dataset(colours / "datasets" / "paint") == []
     assert [path.name for path in (colours / "datasets").iterdir()] == ["paint"]
+
+
+def test_a_task_is_not_kept_over_a_dataset_that_is_another_now(colours, plugins):
+    spec, dataset = plugins.tasks.get("colours"), colours / "datasets" / "paint"
+    manifest = dataset / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"CC0", b"MIT"))
+    with pytest.raises(CreationError, match="made over another version of the dataset 'paint'"):
+        create_task(spec, colours)
+    dataset.rename(colours / "away")
+    with pytest.raises(CreationError, match="but not its dataset"):
+        create_task(spec, colours)
+    with pytest.raises(CreationError, match="is over the dataset 'paint', not over 'prints'"):
+        create_task(dataclasses.replace(spec, dataset="prints"), colours)
+
+
+def test_a_dataset_whose_replacement_was_killed_is_put_back_for_its_task(colours, plugins):
+    dataset = colours / "datasets" / "paint"
+    dataset.rename(colours / "datasets" / f".paint.{'0' * 16}.replaced")
+    assert not create_task(plugins.tasks.get("colours"), colours).created
+    assert verify_dataset(dataset) == []
+
+
+def test_a_damaged_dataset_is_not_kept(colours, plugins):
+    (colours / "datasets" / "paint" / ".DS_Store").write_bytes(b"x")
+    assert not create_dataset(plugins.datasets.get("paint"), colours).created
+    (colours / "datasets" / "paint" / "red" / "00.png").write_bytes(b"x")
+    with pytest.raises(DamagedTaskError, match=r"red/00\.png: changed since .*mode\.force=true"):
+        create_dataset(plugins.datasets.get("paint"), colours)
 
 
 def test_a_task_without_its_dataset_says_so(tmp_path, plugins):
