@@ -22,7 +22,7 @@ IMPORTER_GROUP = "mml.importers"
 """Entry points to light modules with ``add_arguments(parser)`` and ``read(args)``; the latter returns a
 function that fills an empty dataset folder and returns the ``TaskBuilder`` that describes it."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 class NoImporterError(MMLError):
@@ -90,6 +90,7 @@ def _add_task_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add(module: Any, args: argparse.Namespace) -> int:
+    from mml_core.cli.environment import discover_plugins
     from mml_core.config.locations import resolve_locations
     from mml_core.schedulers.task_progress import checking
     from mml_core.tasks.creation import import_task
@@ -97,7 +98,12 @@ def _add(module: Any, args: argparse.Namespace) -> int:
     from mml_core.tasks.index import TaskIndex
 
     if not _NAME.fullmatch(args.name):
-        raise UsageError(f"--name '{args.name}' has to be lower-case letters, digits, '_', '.' and '-'.")
+        raise UsageError(
+            f"--name '{args.name[:60]}' has to be at most 100 lower-case letters, digits, '_', '.' and '-'."
+        )
+    plugins = discover_plugins(args)
+    if args.name in plugins.datasets or plugins.find_task(args.name) is not None:
+        raise UsageError(f"--name '{args.name}' is that of a task or dataset of a plugin: choose another.")
     data = resolve_locations().data
     options = CreationOptions(
         num_folds=args.folds, seed=args.seed, force=args.force, on_leakage=args.on_leakage

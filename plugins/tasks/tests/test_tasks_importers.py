@@ -247,6 +247,15 @@ def test_a_task_of_that_name_is_not_replaced(workplace, capsys):
     assert add(*given, "--force") == 0
 
 
+@pytest.mark.parametrize("name", ["digits", "sklearn_digits", "x" * 101, "Mine"])
+def test_a_name_that_is_a_plugin_s_or_none_is_refused(workplace, capsys, name):
+    given = [*listed(workplace, y="abab"), "--label", "y"]
+    assert main(["tasks", "add", *given, "--name", name]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"--name '{name[:60]}'" in error
+
+
 def test_a_kill_in_the_middle_leaves_nothing_and_the_next_import_completes(workplace):
     given = [*listed(workplace, y="abab"), "--label", "y", "--name", "mine", "--folds", "2"]
     code = (
