@@ -24,10 +24,12 @@ from mml_core.config.compose import (
     chosen_options,
     compose_with_hydra,
     initialized,
+    name_mode,
     prepare,
 )
-from mml_core.config.errors import translated_errors
+from mml_core.config.errors import ConfigError, translated_errors
 from mml_core.config.folders import CORE_CONF
+from mml_core.config.overrides import key_of
 from mml_core.config.run_directory import starting_jobs
 from mml_core.config.search_path import check_choices, searching
 from mml_core.config.validation import mode_writes, validate
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+MADE_BY_MML = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.job.chdir", "hydra.runtime.output_dir")
+"""Keys that decide which folder a job takes for its own."""
 
 
 class Job(Protocol):
@@ -75,13 +79,16 @@ def launch(
 
     def admit(cfg: DictConfig) -> bool:
         check_choices(chosen_options(cfg), plugins)
+        name_mode(cfg, plugins)
         validate(cfg, plugins)
         check(cfg)
         return mode_writes(cfg, plugins)
 
     def sweep_writes(cfg: DictConfig) -> bool:
+        name_mode(cfg, plugins)
         return OmegaConf.select(cfg, "mode.name") is None or mode_writes(cfg, plugins)
 
+    _check_run_directory(overrides)
     wanted = prepare(overrides, plugins)
     application = hydra.main(config_path=str(CORE_CONF), config_name=CONFIG_NAME, version_base=HYDRA_VERSION)(
         job
@@ -92,6 +99,17 @@ def launch(
             return
         with starting_jobs(admit, sweep_writes), _command_line([*options, *wanted]), _raising():
             application()
+
+
+def _check_run_directory(overrides: Sequence[str]) -> None:
+    """Refuse to let a job take a folder that another run may own."""
+    for override in overrides:
+        key = key_of(override)
+        if any(made == key or made.startswith(f"{key}.") for made in MADE_BY_MML):
+            raise ConfigError(
+                f"The override {override!r} cannot be taken: run directories are made by mml; set "
+                "paths.results or --proj to have them elsewhere."
+            )
 
 
 def _start_single(overrides: Sequence[str], job: Job, admit: Callable[[DictConfig], bool]) -> bool:

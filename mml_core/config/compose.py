@@ -46,6 +46,7 @@ def compose(overrides: Sequence[str] = (), plugins: PluginManager | None = None)
     with searching(plugins), translated_errors(wanted, plugins):
         cfg = compose_with_hydra(wanted)
     check_choices(chosen_options(cfg), plugins)
+    name_mode(cfg, plugins)
     with read_write(cfg), open_dict(cfg):
         del cfg["hydra"]
     place(cfg)
@@ -81,6 +82,19 @@ def place(cfg: DictConfig) -> Locations:
     with read_write(cfg), open_dict(cfg):
         cfg.paths.data, cfg.paths.results = str(locations.data), str(locations.results)
     return locations
+
+
+def name_mode(cfg: DictConfig, plugins: PluginManager) -> None:
+    """Write the shortest name of the chosen mode into ``cfg.mode.name``, whatever stands there.
+
+    Args:
+        cfg: A config with its ``hydra`` node.
+        plugins: Who knows which names are short and unique.
+    """
+    option = chosen_options(cfg).get("mode")
+    if option is not None and isinstance(cfg.get("mode"), DictConfig):
+        with read_write(cfg), open_dict(cfg):
+            cfg.mode.name = plugins.schedulers.shortest(option)
 
 
 def chosen_options(cfg: Any) -> dict[str, str]:

@@ -106,6 +106,13 @@ class Registry(Generic[T]):
         same = self._short[contribution.name]
         return contribution.name if _owner(same) is contribution else contribution.qualified
 
+    def shortest(self, name: str) -> str:
+        """Return the shortest name of the contribution that ``name`` means; ``name`` itself where none is."""
+        provider, short = split_qualified(name)
+        same = self._short.get(short, [])
+        found = _owner(same) if provider is None else self._qualified.get((provider, short))
+        return name if found is None else self.label(found)
+
     def items(self) -> list[Contribution[T]]:
         """Return all contributions: built-in ones first, then sorted by provider."""
         return list(self._all)

@@ -62,6 +62,14 @@ def test_every_command_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -
         (["run", "mode=info", "--proj", "../x"], "'../x' cannot be a folder"),
         (["run", "mode=info", "--executor", "sequentail"], "Did you mean 'sequential'"),
         (["run", "mode=info", "--cfg", "jbo"], "Did you mean 'job'"),
+        (
+            ["run", "mode=clean", "hydra.run.dir=."],
+            "'hydra.run.dir=.' cannot be taken: run directories are made",
+        ),
+        (["run", "mode=clean", "hydra.run={dir: .}"], "set paths.results or --proj"),
+        (["run", "mode=clean", "+hydra.runtime.output_dir=."], "run directories are made by mml"),
+        (["run", "mode=clean", "-m", "hydra.sweep.subdir=x"], "run directories are made by mml"),
+        (["run", "mode=clean", "hydra.job.chdir=true"], "run directories are made by mml"),
         (["run", "mode=info", "--plan", "--multirun"], "exclude each other"),
         (["run", "mode=info", "--resolve"], "add --cfg job"),
         (

@@ -51,6 +51,8 @@ def test_overrides_may_stand_between_options(capsys: pytest.CaptureFixture[str])
         ["run", "-sc", "install=bash"],
         ["run", "mode=info", "--plan"],
         ["run", "mode=info"],
+        ["run", "mode=info", "mode.name=other"],
+        ["run", "mode=info", "mode.name=other", "seed=1,2", "-m"],
         ["modes"],
         ["tasks"],
         ["doctor"],

@@ -104,6 +104,22 @@ def test_a_yaml_file_wins_over_the_record_and_its_package_is_not_imported(packag
     assert compose(["mode=toy"], manager).mode.from_file is True
 
 
+def test_a_yaml_file_that_names_a_scheduler_is_a_mode_of_the_files_name(package) -> None:  # type: ignore[no-untyped-def]
+    manager = PluginManager()
+    name = package(
+        "bareconf",
+        mode__bare="scheduler: {_target_: a.b.C}\n",
+        mode__heir="defaults: [train, _self_]\n",
+    )
+    manager.register(Plugin(package=name), "mml-plugin-bare")
+    assert compose(["mode=bare"], manager).mode.name == "bare"
+    assert compose(["mode=heir"], manager).mode.name == "heir"
+
+
+def test_the_name_of_a_mode_is_that_of_the_mode_that_runs(plugins: PluginManager) -> None:
+    assert compose(["mode=info", "mode.name=toy"], plugins).mode.name == "info"
+
+
 def test_one_option_of_two_plugins_is_reported_by_both_names_when_chosen(package) -> None:  # type: ignore[no-untyped-def]
     manager = PluginManager()
     for each in ("aa", "bb"):
