@@ -85,7 +85,7 @@ def _add_task_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-leakage",
         choices=("refuse", "warn"),
         default="refuse",
-        help="what to do where an image or subject is in training and test (refuse)",
+        help="what to do where an image or subject is in training and test, or in two given folds (refuse)",
     )
 
 

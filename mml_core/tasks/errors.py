@@ -34,4 +34,4 @@ class CreationError(TaskError):
 
 
 class LeakageError(CreationError):
-    """The same image or subject is in the test split and in the training split."""
+    """The same image or subject is in the test split and in the training split, or in two folds."""

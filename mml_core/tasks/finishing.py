@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,15 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mml_core.tasks.builder import NewSample, TaskBuilder
+from mml_core.tasks.builder import TaskBuilder
 from mml_core.tasks.datasets import manifest_with_digest
 from mml_core.tasks.description import HEADER_FILE, SAMPLES_FILE, TaskHeader, TaskType, encode_header
 from mml_core.tasks.errors import CreationError, LeakageError
 from mml_core.tasks.folds import assign_folds, join_groups, quantile_strata
 from mml_core.tasks.inspection import Inspection, Inspector, Progress, image_statistics
+from mml_core.tasks.leakage import find_leakage
 from mml_core.tasks.samples import NO_FOLD, SampleTable
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class CreationOptions:
         num_folds: Folds to divide the training samples into, where they have none.
         seed: Decides which sample goes to which fold.
         force: Whether a task that is there is made anew and replaced.
-        on_leakage: What to do where the same image or group is in training and test: ``refuse`` or ``warn``.
+        on_leakage: What to do where the same image or group is in training and test, or in two of the folds
+            that samples came with: ``refuse`` or ``warn``.
     """
 
     num_folds: int = 5
@@ -61,8 +60,11 @@ def finish_task(
     segmented = builder.task_type is TaskType.SEGMENTATION
     files = [(sample.image, sample.target if segmented else None) for sample in samples]
     found = inspector.inspect_all(files, progress)
-    warnings = [*builder.warnings, *_check_leakage(builder.name, samples, found, options)]
     folds = _folds(builder, found, options)
+    leaks = find_leakage(builder.name, samples, found, folds)
+    if leaks and options.on_leakage == "refuse":
+        raise LeakageError(f"{' '.join(leaks)} Put them on one side, or allow it with on_leakage=warn.")
+    warnings = [*builder.warnings, *leaks]
     columns: dict[str, Any] = {
         "sample_id": [sample.sample_id for sample in samples],
         "image": [sample.image for sample in samples],
@@ -173,35 +175,6 @@ def _strata(builder: TaskBuilder, found: Sequence[Inspection], rows: Sequence[in
     if builder.task_type is TaskType.MULTILABEL:
         return [tuple(bool(each > 0.5) for each in row) for row in values]
     return quantile_strata([float(row[0]) for row in values])
-
-
-def _check_leakage(
-    name: str, samples: Sequence[NewSample], found: Sequence[Inspection], options: CreationOptions
-) -> list[str]:
-    same_image: dict[str, list[NewSample]] = defaultdict(list)
-    same_group: dict[str, list[NewSample]] = defaultdict(list)
-    for sample, inspection in zip(samples, found, strict=True):
-        same_image[inspection.sha256].append(sample)
-        if sample.group is not None:
-            same_group[sample.group].append(sample)
-    warnings = []
-    for what, sharing in (("images", same_image), ("groups", same_group)):
-        leaks = [
-            " = ".join(_one_of_each_split(each))
-            for each in sharing.values()
-            if {"train", "test"} <= {sample.split for sample in each}
-        ]
-        if leaks:
-            shown = "; ".join(leaks[:_SHOWN]) + ("; …" if len(leaks) > _SHOWN else "")
-            warnings.append(f"Task '{name}': {len(leaks)} {what} are both in training and test: {shown}.")
-    if warnings and options.on_leakage == "refuse":
-        raise LeakageError(f"{' '.join(warnings)} Remove them from one, or allow it with on_leakage=warn.")
-    return warnings
-
-
-def _one_of_each_split(samples: Sequence[NewSample]) -> list[str]:
-    first = {sample.split: sample for sample in reversed(samples)}
-    return [f"{split} '{first[split].sample_id}'" for split in ("train", "test")]
 
 
 def write_task(folder: Path, header: TaskHeader, columns: dict[str, Any]) -> TaskHeader:

@@ -154,20 +154,25 @@ def test_folds_with_gaps_are_refused(workshop, folds):
 
 
 @pytest.mark.parametrize("what", ["image", "group"])
-def test_leakage_is_refused_or_warned_of(workshop, what):
+@pytest.mark.parametrize(
+    ("sides", "leak"),
+    [
+        ([{}, {}, {}, {"split": "test"}], "both in training and test: train 'x0' = test 'x3'"),
+        (
+            [{"fold": 0}, {"fold": 0}, {"fold": 1}, {"fold": 1}],
+            "in more than one fold: fold 0 'x0' = fold 1 'x3'",
+        ),
+    ],
+)
+def test_leakage_is_refused_or_warned_of(workshop, what, sides, leak):
     same = np.full((4, 4), 7, np.uint8)
-    for i in range(4):
+    for i, side in enumerate(sides):
         shared = {"image": workshop.image(same)} if what == "image" else {"group": "g"}
-        leaks = i in (0, 3)
-        workshop.add(
-            sample_id=f"x{i}", label=i % 2, split="test" if i == 3 else "train", **(shared if leaks else {})
-        )
-    with pytest.raises(
-        LeakageError, match=f"1 {what}s are both in training and test: train 'x0' = test 'x3'"
-    ):
+        workshop.add(sample_id=f"x{i}", label=i % 2, **side, **(shared if i in (0, 3) else {}))
+    with pytest.raises(LeakageError, match=f"1 {what}s are {leak}"):
         workshop.finish()
     workshop.finish(on_leakage="warn")
-    assert "train 'x0' = test 'x3'" in workshop.warnings[0]
+    assert leak in workshop.warnings[0]
 
 
 @pytest.mark.parametrize(
