@@ -13,6 +13,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mml_core.config.overrides import key_of
 from mml_core.errors import MMLError, near_matches
@@ -49,7 +50,7 @@ def translated_errors(overrides: Sequence[str], plugins: PluginManager) -> Itera
     """Turn what Hydra and OmegaConf raise inside the block into one-line errors with near matches."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         inner = _cause(error, MMLError)
         if inner is not None:
             raise inner from error
@@ -67,6 +68,8 @@ def _translate(error: Exception, overrides: Sequence[str], plugins: PluginManage
         return _missing_option(error, plugins)
     if isinstance(error, ConfigCompositionException):
         return _bad_override(error, overrides)
+    if isinstance(error, YAMLError):
+        return ConfigError(f"A config file cannot be read: {_line(str(error))}.")
     if isinstance(error, OmegaConfBaseException):
         return ConfigError(f"The config is not usable: {_line(str(error))}.")
     text = _line(str(error))

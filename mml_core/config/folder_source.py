@@ -11,9 +11,16 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 from omegaconf._utils import get_yaml_loader
+from omegaconf.errors import OmegaConfBaseException
+
+from mml_core.errors import MMLError
 
 _HEADER_LENGTH = 512
 """How many characters of a file Hydra looks through for ``# @package``."""
+
+
+class ConfigFileError(MMLError):
+    """A config file cannot be read, or holds something else than keys and values."""
 
 
 class _Parsed(NamedTuple):
@@ -39,13 +46,20 @@ class FolderSource(ConfigSource):
         except OSError as error:
             raise ConfigLoadError(f"Config not found : {path}") from error
         key = (path, status.st_mtime_ns, status.st_size)
-        if key not in self._parsed:
-            self._parsed[key] = _parse(path)
-        found = self._parsed[key]
+        try:
+            if key not in self._parsed:
+                self._parsed[key] = _parse(path)
+            found = self._parsed[key]
+            config = OmegaConf.create(found.content)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException, TypeError) as error:
+            raise ConfigFileError(
+                f"The config file {path} of {self.provider} cannot be used ({_reason(error)}): repair it, or "
+                "choose another option."
+            ) from error
         return ConfigResult(
             provider=self.provider,
             path=f"{self.scheme()}://{self.path}",
-            config=OmegaConf.create() if found.content is None else OmegaConf.create(found.content),
+            config=config,
             header=dict(found.header),
         )
 
@@ -76,9 +90,17 @@ def _parse(path: str) -> _Parsed:
     with open(path, encoding="utf-8") as stream:  # noqa: PTH123  # as above
         text = stream.read()
     content = yaml.load(text, Loader=_loader())  # a safe loader
-    if content is not None and not isinstance(content, (list, dict, str)):
-        raise OSError(f"{path} holds a {type(content).__name__}, must hold a mapping")
-    return _Parsed(content, ConfigSource._get_header_dict(text[:_HEADER_LENGTH]))
+    if content is not None and not isinstance(content, dict):
+        raise TypeError(f"it holds a {type(content).__name__}, must hold keys and values")
+    return _Parsed(content or {}, ConfigSource._get_header_dict(text[:_HEADER_LENGTH]))
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong with a file in one line, with the number of the line where that is known."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(reason.split())
 
 
 @cache

@@ -14,6 +14,7 @@ from mml_core.config.errors import (
     UnknownModeError,
     UnknownOptionError,
 )
+from mml_core.config.folder_source import ConfigFileError
 from mml_core.config.folders import CORE_CONF, options_in
 from mml_core.config.search_path import AmbiguousOptionError
 from mml_core.errors import MMLError
@@ -128,6 +129,32 @@ def test_one_option_of_two_plugins_is_reported_by_both_names_when_chosen(package
     assert compose(["mode=aa"], manager).mode.name == "aa"
     with pytest.raises(AmbiguousOptionError, match="mode/shared is brought by mml-plugin-aa and"):
         compose(["mode=shared"], manager)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: 1\nb: [\n", "line 3: "),
+        ("a: 1\na: 2\n", "line 2: found duplicate key a"),
+        ("a: \x00\n", "control characters"),
+        ("- 1\n", "it holds a list, must hold keys and values"),
+        ("text\n", "it holds a str"),
+        ("5\n", "it holds a int"),
+        ("a: ${b\n", "b"),
+    ],
+)
+def test_a_config_file_that_cannot_be_used_is_named_with_its_plugin(package, text: str, says: str) -> None:  # type: ignore[no-untyped-def]
+    manager = PluginManager()
+    name = package("brokenconf", optimizer__broken=text)
+    manager.register(Plugin(package=name), "mml-plugin-broken")
+    with pytest.raises(ConfigFileError) as caught:
+        compose(["mode=info", "optimizer=broken"], manager)
+    assert (
+        str(caught.value).count("brokenconf/conf/optimizer/broken.yaml of mml-plugin-broken cannot be") == 1
+    )
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert compose(["mode=info"], manager).mode.name == "info"
 
 
 def test_managers_do_not_see_each_other(plugins: PluginManager) -> None:
