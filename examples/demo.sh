@@ -16,4 +16,3 @@ export MML_DATA_PATH=demo-output/data MML_RESULTS_PATH=demo-output/results
 run mml run --mode=create --tasks "$tasks" --proj demo mode.num_folds=3
 run mml run --mode=preprocess --tasks "$tasks" --proj demo preprocessing=size32
 run mml run --mode=train --tasks "$tasks" --proj demo preprocessing=size32 loader.batch_size=16
-run mml runs list --proj demo
