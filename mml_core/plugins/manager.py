@@ -21,7 +21,7 @@ from mml_core.plugins.config_folders import (
     options_of,
 )
 from mml_core.plugins.conflict_marks import mark_conflicted, note_shared_names
-from mml_core.plugins.discovery import PLUGIN_GROUP, Distribution, find_distributions
+from mml_core.plugins.discovery import GROUPS, Distribution, find_distributions
 from mml_core.plugins.errors import (
     ConflictError,
     PluginFailedError,
@@ -55,6 +55,7 @@ class PluginManager:
         builtin: Whether to begin with what mml itself contributes.
 
     Attributes:
+        blocking: Which plugins were not to be imported.
         plugins: Normalised distribution name to what is known of it; disabled and broken ones too.
         hook: pluggy's relay; use :meth:`notify` for hooks that observe.
         schedulers: Modes by name.
@@ -69,8 +70,8 @@ class PluginManager:
     """
 
     def __init__(self, *, builtin: bool = True) -> None:
+        self.blocking = Blocking()
         self.plugins: dict[str, PluginInfo] = {}
-        self._unknown_blocked: list[str] = []
         self._objects: dict[str, Any] = {}
         self._build()
         if builtin:
@@ -99,18 +100,12 @@ class PluginManager:
         blocking = Blocking.from_environment() if blocking is None else blocking
         strict = os.environ.get("MML_PLUGIN_STRICT", "") in ("1", "true", "yes") if strict is None else strict
         manager = cls()
-        found = [each for each in find_distributions(path) if each.group(PLUGIN_GROUP) and each.name != CORE]
-        for each in found:
-            manager._load(each, blocking.why(each.name))
-            info = manager.plugins[each.name]
-            if strict and info.broken:
-                raise PluginFailedError(info.warning())
-        every = (
-            [*(each.name for each in find_distributions(path)), CORE]
-            if blocking.without or blocking.only
-            else []
-        )
-        manager._unknown_blocked = blocking.unknown(every)
+        manager.blocking = blocking
+        for found in find_distributions(path):
+            if found.name != CORE and any(map(found.group, GROUPS)):
+                info = manager._load(found)
+                if strict and info.broken:
+                    raise PluginFailedError(info.warning())
         manager._build()
         return manager
 
@@ -129,6 +124,7 @@ class PluginManager:
                 f"There is a plugin {normalise(name)!r} already: register it under another name."
             )
         info = load_object(plugin, name)
+        self._refuse_taken(info, plugin)
         if info.broken:
             raise PluginFailedError(info.warning())
         self.plugins[info.name] = info
@@ -240,7 +236,7 @@ class PluginManager:
         lines += [f"{conflict}" for conflict in self.path_conflicts()]
         lines += [f"{conflict}" for conflict in self.config_conflicts()]
         known = [alias for each in self.plugins for alias in aliases(each)]
-        for name in self._unknown_blocked:
+        for name in self.blocking.unknown(self.plugins):
             near = near_matches(name, known)
             lines.append(f"No plugin {name!r} is installed, so it cannot be switched on or off.{near}")
         return lines
@@ -276,16 +272,20 @@ class PluginManager:
 
     # -- inside ---------------------------------------------------------------------------------------
 
-    def _load(self, found: Distribution, blocked: str | None) -> None:
-        if blocked is not None:
-            info = PluginInfo(name=found.name, version=found.version, summary=found.summary)
-            info.entry_point = found.group(PLUGIN_GROUP)[0][1]
-            info.status, info.cause = Status.DISABLED, blocked
-        else:
-            info, module = load_distribution(found)
-            if module is not None:
-                self._objects[info.name] = module
+    def _load(self, found: Distribution) -> PluginInfo:
+        info, module = load_distribution(found, self.blocking.why(found.name))
+        self._refuse_taken(info, module)
+        if module is not None and not info.broken:
+            self._objects[info.name] = module
         self.plugins[info.name] = info
+        return info
+
+    def _refuse_taken(self, info: PluginInfo, plugin: Any) -> None:
+        """Fail a plugin whose module or object is that of another one: its hooks would be called twice."""
+        owner = next((name for name, each in self._objects.items() if each is plugin), None)
+        if owner is not None:
+            info.contributions, info.hooks = {}, ()
+            info.fail(Status.INVALID, Stage.DISCOVER, f"its module {info.entry_point!r} is that of {owner}")
 
     def _build(self) -> None:
         """Join what the usable plugins contribute: mml's own first, the others in the order of names."""

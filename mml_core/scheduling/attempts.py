@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,26 +32,29 @@ class AttemptFolder:
 class Attempts:
     """The attempts of one run, in ``.mml/attempts/<run>/<step>.<n>``.
 
-    Only the holder of the run's lease makes attempts in its own process, so that every folder found is that
-    of a dead or failed attempt. A pilot would put a lease of its own into the folder it makes.
+    Who begins an attempt holds the claim of the step, or that of the run where no other process may work on
+    it: so every folder found is that of a dead, failed or fenced attempt.
 
     Args:
         root: ``.mml/attempts/<run>``.
+        step: The one step whose attempts are looked at; None for all.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, step: str | None = None) -> None:
         self.root = root
         self._left: dict[str, list[str]] = {}
-        try:
-            names = sorted(entry.name for entry in root.iterdir())
-        except FileNotFoundError:
-            names = []
-        for name in names:
-            self._left.setdefault(name.partition(".")[0], []).append(name)
+        for name in _names(root):
+            if step in (None, step_of(name)):
+                self._left.setdefault(step_of(name), []).append(name)
 
     def left(self) -> dict[str, list[Path]]:
         """Folders of earlier attempts by step id."""
         return {step: [self.root / name for name in names] for step, names in self._left.items()}
+
+    def leave(self, steps: Iterable[str]) -> None:
+        """Leave out the attempts at steps that other processes hold."""
+        for step in steps:
+            self._left.pop(step, None)
 
     def fence(self) -> None:
         """Rename the folders of all earlier attempts away: a writer that still lives cannot commit then."""
@@ -93,6 +97,23 @@ class Attempts:
         for dead in retired:
             remove_folder(dead)
         return tuple(inherited)
+
+
+def unpublished(root: Path) -> set[str]:
+    """Return the steps that have an attempt's folder: under way, dead, or committed and not yet published."""
+    return {step_of(name) for name in _names(root)}
+
+
+def step_of(name: str) -> str:
+    """Return the step of an attempt's folder."""
+    return name.partition(".")[0]
+
+
+def _names(root: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in root.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _retired(folder: Path) -> str | None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import heapq
+import logging
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mml_core.errors import StepFailedError
-from mml_core.scheduling.executors import Executor
+from mml_core.scheduling.executors import Event, Executor
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.plan import Plan
-from mml_core.scheduling.run_directory import Failure
+from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.scheduling.run_records import Failure
+
+log = logging.getLogger(__name__)
+
+DEATHS = 3
+"""So many workers may die over one step before it counts as failed."""
+
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks at the steps that other processes do."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,11 @@ class Frontier:
                 self._ready.append(position)
         self._advance()
 
+    @property
+    def left(self) -> int:
+        """How many steps are not committed."""
+        return len(self._done) - self._done.count(1)
+
     def next(self) -> int | None:
         """The first step in plan order that can be started and was not yet given; None: none can now."""
         return heapq.heappop(self._ready) if self._ready else None
@@ -100,33 +117,148 @@ class Frontier:
             heapq.heappush(self._ready, at)
 
 
-def drive(
-    plan: Plan, ledger: Ledger, executor: Executor, run_dir: Path | None, *, on_error: str, retries: int
-) -> list[Failure]:
-    """Start steps until all are committed or nothing more can be done; return what failed."""
-    frontier = Frontier(plan, ledger)
-    running: dict[str, Any] = {}
-    tries: dict[str, int] = {}
-    failures: list[Failure] = []
-    while True:
-        while len(running) < executor.capacity and not (failures and on_error == "stop"):
-            position = frontier.next()
+class Others(Protocol):
+    """What is seen of other processes that work on the run."""
+
+    def settled(self, step_id: str) -> bool:
+        """Whether all files of a committed step are in place."""
+
+    def is_held(self, step_id: str) -> bool:
+        """Whether a live process works on a step."""
+
+
+class Driver:
+    """Starts steps until all are committed or nothing more can be done.
+
+    Args:
+        plan: The run's plan.
+        ledger: The run's ledger.
+        executor: What does the steps.
+        run: The run's directory; None for a mode that writes nothing.
+        on_error: ``stop`` or ``continue``: what happens to the other steps when one fails.
+        retries: How often a failed step is tried again.
+        others: The other processes that may work on the run; None: there are none.
+        leave: Whether to leave the last steps to the processes that hold them.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        executor: Executor,
+        run: RunDirectory | None,
+        *,
+        on_error: str,
+        retries: int,
+        others: Others | None = None,
+        leave: bool = False,
+    ) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._executor = executor
+        self._run = run
+        self._stops = on_error == "stop"
+        self._retries = retries
+        self._others = others
+        self._leave = leave
+        self._frontier = Frontier(plan, ledger)
+        self._running: dict[str, Any] = {}
+        self._held: set[str] = set()
+        self._looked = 0.0
+        self._tries: Counter[str] = Counter()
+        self._deaths: Counter[str] = Counter()
+        self.failures: list[Failure] = []
+
+    def drive(self) -> list[Failure]:
+        """Return what failed; an empty list where all is committed, or left to others."""
+        while True:
+            self._hand_out()
+            if self._running:
+                for event in self._executor.poll():
+                    self._running.pop(event.step_id, None)
+                    self._ended(event)
+            elif not self._held or (self._leave and self._frontier.left <= len(self._held) + 1):
+                return self.failures
+            self._look_at_held()
+
+    def _hand_out(self) -> None:
+        while len(self._running) < self._executor.capacity and not (self.failures and self._stops):
+            position = self._frontier.next()
             if position is None:
-                break
-            step = plan.steps[position]
-            running[step.id] = executor.start(run_dir, step.id, step.resources)
-        if not running:
-            return failures
-        for event in executor.poll():
-            running.pop(event.step_id, None)
-            position = plan.position(event.step_id)
-            assert position is not None
-            if event.failure is None:
-                frontier.finish(position)
-                continue
-            tries[event.step_id] = tries.get(event.step_id, 0) + 1
-            if tries[event.step_id] <= retries:
-                step = plan.steps[position]
-                running[step.id] = executor.start(run_dir, step.id, step.resources)
-            else:
-                failures.append(event.failure)
+                return
+            if self._others is None or not self._is_done(position):
+                self._start(self._plan.steps[position].id)
+
+    def _start(self, step_id: str) -> None:
+        position = self._plan.position(step_id)
+        assert position is not None
+        step = self._plan.steps[position]
+        needs = {"threads": self._plan.threads, **step.resources}
+        run_dir = self._run.path if self._run is not None else None
+        self._running[step_id] = self._executor.start(run_dir, step_id, needs)
+
+    def _is_done(self, position: int) -> bool:
+        """Note a step that is committed; one that is still being published counts as held."""
+        if self._ledger.look_up(position) is None:
+            return False
+        step_id = self._plan.steps[position].id
+        if self._others is None or self._others.settled(step_id):
+            self._frontier.finish(position)
+        else:
+            self._held.add(step_id)
+        return True
+
+    def _ended(self, event: Event) -> None:
+        step_id = event.step_id
+        position = self._plan.position(step_id)
+        assert position is not None
+        if event.failure is None and self._is_done(position):
+            return
+        failure = event.failure or (self._run.failure(step_id) if self._run is not None else None)
+        if failure is not None:
+            self._failed(failure)
+        elif self._others is not None and self._others.is_held(step_id):
+            self._held.add(step_id)
+        else:
+            self._died(step_id, event.how or "ended without a word")
+
+    def _failed(self, failure: Failure) -> None:
+        self._tries[failure.step] += 1
+        if self._tries[failure.step] <= self._retries:
+            log.warning("step %s failed: %s; trying it again", failure.name, failure.error)
+            if self._run is not None:
+                self._run.forget_failure(failure.step)
+            self._start(failure.step)
+            return
+        self.failures.append(failure)
+        if self._stops:
+            for step_id, handle in list(self._running.items()):
+                if self._executor.cancel(handle):
+                    del self._running[step_id]
+
+    def _died(self, step_id: str, how: str) -> None:
+        position = self._plan.position(step_id)
+        assert position is not None
+        name = self._plan.steps[position].name
+        self._deaths[step_id] += 1
+        if self._deaths[step_id] < DEATHS:
+            log.warning("the worker of step %s %s; starting the step again", name, how)
+            self._start(step_id)
+        else:
+            error = f"its worker {how} ({DEATHS} times)"
+            self._tries[step_id] = self._retries
+            self._failed(Failure(step=step_id, name=name, error=error))
+
+    def _look_at_held(self) -> None:
+        if not self._held:
+            return
+        if not self._running:
+            time.sleep(_LOOK_AGAIN)
+        elif time.monotonic() - self._looked < _LOOK_AGAIN:
+            return
+        self._looked = time.monotonic()
+        for step_id in sorted(self._held):
+            assert self._others is not None
+            if not self._others.is_held(step_id):
+                self._held.discard(step_id)
+                self._ended(Event(step_id, how="was that of another process and has died"))

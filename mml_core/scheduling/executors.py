@@ -1,4 +1,4 @@
-"""Executors: what starts the steps that a run has ready, and tells how they ended."""
+"""Executors: what starts the steps that a run has ready, and tells when they ended."""
 
 from __future__ import annotations
 
@@ -9,42 +9,54 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mml_core.errors import MMLError
-from mml_core.scheduling.run_directory import Failure
+from mml_core.scheduling.run_records import Failure
 
 
 @dataclass(frozen=True)
 class Event:
-    """How a step that an executor started has ended.
+    """A step that an executor started has ended.
+
+    Whether it is committed, its record says; why it failed, the run directory, unless the event does.
 
     Attributes:
         step_id: The step.
-        failure: Why it failed; None where it is committed.
+        failure: Why it failed, where the executor knows; None where it is committed or its worker just ended.
+        how: How its worker ended, for people, such as ``killed by SIGKILL``.
     """
 
     step_id: str
     failure: Failure | None = None
+    how: str = ""
 
 
 class Executor(Protocol):
-    """Starts workers that do "step S of run R", and nothing more.
+    """Starts workers that do "step S of run R", and nothing more: ``mml work R --step S``.
 
-    Made as ``Executor(cfg)`` with the run's config. ``capacity`` is how many steps it wants started at once;
-    what makes a step done is its commit record, not the event.
+    Made as ``Executor(cfg)`` with the run's config, whose node ``executor`` is its own.
+
+    Attributes:
+        capacity: How many steps it wants started at once, those included that wait for their resources.
     """
 
     capacity: int
 
     def start(self, run_dir: Path | None, step_id: str, resources: Mapping[str, float]) -> Any:
-        """Start a step and return a handle of it."""
+        """Start a step, or queue it, and return a handle of it.
+
+        Args:
+            run_dir: The run's directory; None for a mode that writes nothing, which runs in process.
+            step_id: The step.
+            resources: What it needs: ``cpus``, ``gpus``, ``memory`` in GiB, ``threads``.
+        """
 
     def poll(self) -> list[Event]:
-        """Return how steps ended since the last call; block until one did, where that can be."""
+        """Return which steps ended since the last call; block until one did, but no longer than a second."""
 
-    def cancel(self, handle: Any) -> None:
-        """Stop a step, or do not begin with it."""
+    def cancel(self, handle: Any) -> bool:
+        """Take back a step that has not begun; False: it has, and its event will come."""
 
     def close(self) -> None:
-        """Let go of all workers."""
+        """Stop all workers, let them checkpoint, and wait until they are gone."""
 
 
 @runtime_checkable
@@ -83,10 +95,12 @@ class SequentialExecutor:
             raise MMLError("The sequential executor was not attached to a run.")
         return [self._work(self._waiting.popleft())] if self._waiting else []
 
-    def cancel(self, handle: str) -> None:
+    def cancel(self, handle: str) -> bool:
         """Take a queued step out."""
-        if handle in self._waiting:
-            self._waiting.remove(handle)
+        if handle not in self._waiting:
+            return False
+        self._waiting.remove(handle)
+        return True
 
     def close(self) -> None:
         """Take all queued steps out."""

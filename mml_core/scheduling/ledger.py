@@ -112,6 +112,17 @@ class Ledger:
             found.append(position)
         return found
 
+    def load(self, positions: int) -> None:
+        """Read the records of some steps that others may have committed.
+
+        Args:
+            positions: The steps, a bit mask over positions in the plan.
+        """
+        while positions:
+            position = positions.bit_length() - 1
+            self.look_up(position)
+            positions ^= 1 << position
+
     def commit(self, position: int, record: StepRecord, attempt: Path | None) -> bool:
         """Make a step done.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mml_core import __version__
 from mml_core.config.locations import resolve_locations
 from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError
 from mml_core.scheduling import sealed, values
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.plan import Plan
+from mml_core.scheduling.run_records import Done, Failure, RunInfo, Session, is_shared, new_session, versions
 from mml_core.storage import atomic
 from mml_core.storage.hashing import sha256_bytes
 from mml_core.storage.leases import Lease
@@ -29,54 +28,6 @@ from mml_core.storage.leases import Lease
 
 class RunDirectoryError(MMLError):
     """A folder is no run directory, or one that cannot be used."""
-
-
-class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``run.json`` says of a run.
-
-    Attributes:
-        id: Name of the run's directory.
-        project: Its project.
-        mode: Its mode.
-        created: Unix time.
-        command: What the user typed.
-        versions: Versions of mml, Python and the plugins.
-    """
-
-    id: str
-    project: str
-    mode: str
-    created: float
-    command: list[str] = []
-    versions: dict[str, str] = {}
-
-
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that failed, as ``failed.json`` holds it.
-
-    Attributes:
-        step: Id of the step.
-        name: The step as a reader knows it.
-        error: Type and message, one line.
-        traceback: Where it was raised.
-    """
-
-    step: str
-    name: str
-    error: str
-    traceback: str = ""
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``done.json`` holds: that all steps and the clean-up are done.
-
-    Attributes:
-        finished: Unix time.
-        return_value: What the run returned, JSON text.
-    """
-
-    finished: float
-    return_value: msgspec.Raw
 
 
 @dataclass(frozen=True)
@@ -115,8 +66,18 @@ class RunDirectory:
         return self.path / "steps"
 
     @property
+    def failures_path(self) -> Path:
+        """What failed, a file per step."""
+        return self.path / "failures"
+
+    @property
+    def claims_path(self) -> Path:
+        """The claims of single steps, where several processes work on the run."""
+        return self.path / "claims"
+
+    @property
     def lease_path(self) -> Path:
-        """The claim of the process that works on the run."""
+        """The claim of the process that drives the run."""
         return self.path / "lease"
 
     @property
@@ -145,7 +106,6 @@ class RunDirectory:
 
     def describe(self, cfg: DictConfig, context: RunContext) -> None:
         """Write ``config.yaml`` and ``run.json``."""
-        plugins = {name: str(info.version) for name, info in sorted(context.plugins.plugins.items())}
         mode = cfg.get("mode") or {}
         info = RunInfo(
             id=self.id,
@@ -153,10 +113,17 @@ class RunDirectory:
             mode=str(mode.get("name") or ""),
             created=time.time(),
             command=list(context.command),
-            versions={"mml-core": __version__, "python": platform.python_version(), **plugins},
+            versions=versions(cfg, context.plugins),
+            sessions=[new_session(context.plugins, shared=is_shared(cfg))],
         )
         atomic.write_text(self.config_path, OmegaConf.to_yaml(cfg, resolve=True))
         atomic.write_json(self.path / "run.json", info)
+
+    def begin_session(self, session: Session) -> None:
+        """Note who drives the run from now on."""
+        info = self.info()
+        changed = msgspec.structs.replace(info, sessions=[*info.sessions, session])
+        atomic.write_json(self.path / "run.json", changed)
 
     def info(self) -> RunInfo:
         """Read ``run.json``."""
@@ -213,19 +180,37 @@ class RunDirectory:
         plan.save(self.plan_path)
 
     def failures(self) -> list[Failure]:
-        """What failed when the run was last worked on."""
+        """What failed since the run was last begun or continued, and was not repaired since."""
         try:
-            return msgspec.json.decode((self.path / "failed.json").read_bytes(), type=list[Failure])
-        except (OSError, msgspec.DecodeError):
+            names = sorted(entry.name for entry in self.failures_path.iterdir())
+        except FileNotFoundError:
             return []
+        found = (self._failure(self.failures_path / name) for name in names)
+        return [failure for failure in found if failure is not None]
 
-    def save_failures(self, failures: list[Failure]) -> None:
-        """Write what failed; an empty list removes the file."""
-        path = self.path / "failed.json"
-        if failures:
-            atomic.write_json(path, failures)
-        else:
-            path.unlink(missing_ok=True)
+    def failure(self, step: str) -> Failure | None:
+        """How a step failed; None where it did not."""
+        return self._failure(self.failures_path / f"{step}.json")
+
+    def note_failure(self, failure: Failure) -> None:
+        """Write that a step failed."""
+        atomic.write_json(self.failures_path / f"{failure.step}.json", failure)
+
+    def forget_failure(self, step: str) -> None:
+        """Note that a step is tried again."""
+        (self.failures_path / f"{step}.json").unlink(missing_ok=True)
+
+    def forget_failures(self) -> None:
+        """Note that all that failed is tried again."""
+        if self.failures_path.exists():
+            shutil.rmtree(self.failures_path)
+
+    @staticmethod
+    def _failure(path: Path) -> Failure | None:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Failure)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def done(self) -> Done | None:
         """What the finished run left; None while it is not finished."""

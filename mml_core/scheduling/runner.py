@@ -5,36 +5,38 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig
 
-from mml_core.config.locations import Locations
 from mml_core.config.run_directory import claim_run_directory
-from mml_core.config.validation import check_running, mode_writes
+from mml_core.config.validation import mode_writes
 from mml_core.errors import MMLError
 from mml_core.plugins.refs import load_ref
 from mml_core.plugins.views import Outcome, RunView
 from mml_core.scheduling import values
 from mml_core.scheduling.attempts import Attempts
 from mml_core.scheduling.base import AbstractBaseScheduler
+from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.context import RunContext
-from mml_core.scheduling.continuing import apply_overrides
-from mml_core.scheduling.driver import RunOutcome, drive
+from mml_core.scheduling.driver import Driver, RunOutcome
 from mml_core.scheduling.executors import Executor, InProcessExecutor, SequentialExecutor
 from mml_core.scheduling.ledger import Ledger
+from mml_core.scheduling.opening import open_run, reopen
+from mml_core.scheduling.pilot import Pilot, SharedRun, drives_alone
 from mml_core.scheduling.plan import Plan
 from mml_core.scheduling.planning import make_plan
 from mml_core.scheduling.providers import providers_of
-from mml_core.scheduling.run_directory import Failure, RunDirectory
+from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.scheduling.run_records import Failure, is_shared
 from mml_core.scheduling.signals import RunInterrupted, SignalGuard
 from mml_core.scheduling.streams import outlasting_readers
 from mml_core.scheduling.target import scheduler_class
 from mml_core.scheduling.worker import ClaimLostError, StepWorker
-from mml_core.storage.leases import Lease
+from mml_core.storage.leases import Lease, LeaseHeldError, read_owner
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
@@ -68,17 +70,21 @@ def run_scheduler(scheduler: AbstractBaseScheduler) -> RunOutcome:
     return _guarded(lambda guard: _start(cfg, context, scheduler._enter, guard))
 
 
-def continue_run(run_dir: Path, overrides: Sequence[str], plugins: PluginManager) -> RunOutcome:
+def continue_run(
+    run_dir: Path, overrides: Sequence[str], plugins: PluginManager, *, accept_changes: bool = False
+) -> RunOutcome:
     """Go on with a run at the step that was interrupted.
 
     Args:
         run_dir: The run's directory.
         overrides: Overrides that cannot change results.
         plugins: The plugins of this process.
+        accept_changes: Whether to go on where versions have changed since the run began; it is noted then.
 
     Raises:
         LeaseHeldError: A live process works on the run (exit 3).
         OverrideRefusedError: An override could change results.
+        VersionsChangedError: mml, torch or a plugin that the run uses is of another version now.
         DamagedRecordError: The stored config or plan is not what was written.
     """
     run = RunDirectory(run_dir.resolve())
@@ -94,16 +100,51 @@ def continue_run(run_dir: Path, overrides: Sequence[str], plugins: PluginManager
             if finished is not None:
                 return finished
             plan = run.load_plan()
-            cfg = apply_overrides(run.config(), overrides, plugins)
-            check_running(cfg, plugins)
-            plugins.check_conflicts(providers_of(cfg, plugins))
-            results = run.project_path.parent
-            cfg.paths.results = str(results)
-            locations = Locations(data=Path(cfg.paths.data), results=results)
-            context = RunContext(plugins=plugins, locations=locations, run_dir=run.path)
-            return _run(scheduler_class(cfg).prepare(cfg, context), run, guard, lease, plan)
+            opened = reopen(run, plan, overrides, plugins, accept_changes=accept_changes)
+            return _run(opened.scheduler(), run, guard, lease, plan)
 
     return _guarded(go_on)
+
+
+def work_on(run_dir: Path) -> RunOutcome:
+    """Do steps of a run beside whoever drives it, until none is left that this process could begin.
+
+    Where nobody drives the run and all its steps are committed, it is wound up.
+
+    Raises:
+        LeaseHeldError: A process drives the run and lets no other in (exit 3).
+    """
+    run = RunDirectory(run_dir.resolve())
+
+    def join(guard: SignalGuard) -> RunOutcome:
+        finished = _finished(run)
+        if finished is not None:
+            return finished
+        opened = open_run(run.path)
+        plan = opened.steps
+        if drives_alone(run):
+            raise LeaseHeldError(run.lease_path, read_owner(run.lease_path))
+        scheduler = opened.scheduler()
+        pilot = Pilot(run, plan, scheduler, guard)
+        executor = SequentialExecutor(opened.cfg)
+        executor.attach(pilot.do)
+        pilot.ledger.refresh()
+        others = SharedRun(run, pilot)
+        driver = Driver(plan, pilot.ledger, executor, run, **_policy(opened.cfg), others=others, leave=True)
+        try:
+            failures = driver.drive()
+            progress = f"{len(pilot.ledger)} of {len(plan)} steps are done"
+            if failures:
+                return _failed(failures, progress, run)
+            if len(pilot.ledger) == len(plan):
+                with suppress(LeaseHeldError), run.claim():
+                    if run.done() is None:
+                        return _finish(scheduler, plan, pilot.ledger, run, guard)
+            return RunOutcome(None, run.path, "left", message=f"Nothing is left to begin here; {progress}.")
+        finally:
+            scheduler.fm.close()
+
+    return _guarded(join)
 
 
 def _guarded(work: Callable[[SignalGuard], RunOutcome]) -> RunOutcome:
@@ -173,8 +214,6 @@ def _run(
             plan = make_plan(scheduler, view.id, run.config_sha256() if run is not None else "")
             if run is not None:
                 run.save_plan(plan)
-        else:
-            scheduler._routine.restore(plan.steps)
         scheduler._reuse_of_plan = plan.structs
         notify("mml_run_started", run=view)
         outcome = _drive(scheduler, plan, run, guard, lease)
@@ -201,28 +240,17 @@ def _drive(
     lease: Lease | None,
 ) -> RunOutcome:
     ledger = Ledger(plan, run.steps_path if run is not None else None)
-    attempts = Attempts(run.attempts_path) if run is not None else None
-    worker = StepWorker(scheduler, plan, ledger, attempts, guard, lease)
-    executor = _executor(scheduler)
-    if isinstance(executor, InProcessExecutor):
-        executor.attach(worker.work)
+    executor = _executor(scheduler, run)
     run_dir = run.path if run is not None else None
     try:
-        worker.settle()
-        if run is not None:
-            run.save_failures([])
-        failures = drive(
-            plan,
-            ledger,
-            executor,
-            run_dir,
-            on_error=str(scheduler.cfg.get("on_error") or "stop"),
-            retries=int(scheduler.cfg.get("retries") or 0),
-        )
+        others = _settle(scheduler, plan, ledger, run, guard, lease, executor)
+        driver = Driver(plan, ledger, executor, run, **_policy(scheduler.cfg), others=others)
+        failures = driver.drive()
         if not failures:
             return _finish(scheduler, plan, ledger, run, guard)
         if run is not None:
-            run.save_failures(failures)
+            for failure in failures:
+                run.note_failure(failure)
         return _failed(failures, f"{len(ledger)} of {len(plan)} steps are done", run)
     except RunInterrupted as error:
         message = f"The run was {error} ({len(ledger)} of {len(plan)} steps are done).{_hint(run)}"
@@ -231,6 +259,33 @@ def _drive(
         return RunOutcome(None, run_dir, "interrupted", exit_code=error.exit_code, message=str(error))
     finally:
         executor.close()
+
+
+def _settle(
+    scheduler: AbstractBaseScheduler,
+    plan: Plan,
+    ledger: Ledger,
+    run: RunDirectory | None,
+    guard: SignalGuard,
+    lease: Lease | None,
+    executor: Executor,
+) -> SharedRun | None:
+    """Finish what dead processes left, prepare the executor, and return what is seen of others if any."""
+    attempts = Attempts(run.attempts_path) if run is not None else None
+    others = None
+    if run is not None and attempts is not None:
+        run.forget_failures()
+        claims = StepClaims(run.claims_path)
+        held = claims.live()
+        attempts.leave(held)
+        if held or not isinstance(executor, InProcessExecutor):
+            others = SharedRun(run, Pilot(run, plan, scheduler, guard))
+        ledger.refresh()
+    worker = StepWorker(scheduler, plan, ledger, attempts, guard, lease)
+    worker.settle()
+    if isinstance(executor, InProcessExecutor):
+        executor.attach(worker.work)
+    return others
 
 
 def _finish(
@@ -261,9 +316,14 @@ def _hint(run: RunDirectory | None) -> str:
     return f" Continue by: {run.continue_command}" if run is not None else ""
 
 
-def _executor(scheduler: AbstractBaseScheduler) -> Executor:
-    name = (scheduler.cfg.get("executor") or {}).get("name") or "sequential"
-    if name == "sequential":
+def _executor(scheduler: AbstractBaseScheduler, run: RunDirectory | None) -> Executor:
+    if run is None or not is_shared(
+        scheduler.cfg
+    ):  # what writes nothing has no records that others could see
         return SequentialExecutor(scheduler.cfg)
-    made = load_ref(scheduler.plugins.executors.get(name).target)(scheduler.cfg)
-    return cast(Executor, made)
+    spec = scheduler.plugins.executors.get(str(scheduler.cfg.executor.name))
+    return cast(Executor, load_ref(spec.target)(scheduler.cfg))
+
+
+def _policy(cfg: DictConfig) -> dict[str, Any]:
+    return {"on_error": str(cfg.get("on_error") or "stop"), "retries": int(cfg.get("retries") or 0)}

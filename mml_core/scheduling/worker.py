@@ -21,7 +21,7 @@ from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.executors import Event
 from mml_core.scheduling.ledger import Ledger, StepRecord
 from mml_core.scheduling.plan import FINISH, Plan, PlanStep
-from mml_core.scheduling.run_directory import Failure
+from mml_core.scheduling.run_records import Failure
 from mml_core.scheduling.scope import StepScope
 from mml_core.scheduling.seeding import seed_everything, step_seed
 from mml_core.scheduling.signals import SignalGuard
@@ -29,13 +29,14 @@ from mml_core.storage.leases import Lease, read_owner
 
 
 class ClaimLostError(LiveOwnerError):
-    """Another process has taken the run over, which this one may no longer change."""
+    """Another process has taken over the run, or the step, which this one may no longer change."""
 
     def __init__(self, lease: Lease) -> None:
         owner = read_owner(lease.root)
         by = owner.describe() if owner is not None else "somebody who has given it back since"
         super().__init__(
-            f"The run was taken over by {by}; this process has stopped and committed nothing more."
+            f"The claim {lease.root} was taken over by {by}; this process has stopped and committed nothing "
+            "more."
         )
 
 
@@ -48,7 +49,8 @@ class StepWorker:
         ledger: The run's ledger.
         attempts: The run's attempts; None for a mode that writes nothing.
         guard: What signals go through.
-        lease: The claim that allows to commit; None for a mode that writes nothing.
+        lease: The claim that allows to commit: of the run, or of the one step; None for a mode that writes
+            nothing.
     """
 
     def __init__(
@@ -77,8 +79,12 @@ class StepWorker:
         """Fence off earlier attempts, and publish what committed steps left whose process died before."""
         if self._attempts is None:
             return
+        # In this order: after the rename nothing more is committed from there, so the ledger tells for good.
         self._attempts.fence()
-        self._ledger.refresh()
+        for step_id in self._attempts.left():
+            position = self._plan.position(step_id)
+            if position is not None:
+                self._ledger.look_up(position)
         for step_id, folders in self._attempts.left().items():
             position = self._plan.position(step_id)
             record = self._ledger.record(position) if position is not None else None
