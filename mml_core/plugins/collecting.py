@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,8 @@ def collect(plugin: Any, info: PluginInfo) -> None:
         if caller.name not in known:
             near = near_matches(caller.name, HOOKS)
             raise RefusedError(f"it implements {caller.name}, which is no hook of mml.{near}".rstrip("."))
+        for implementation in caller.get_hookimpls():
+            _refuse_coroutine(implementation)
         hooks.append(caller.name)
     info.hooks = tuple(sorted(hooks))
     contributions: dict[str, list[Contribution[Any]]] = {}
@@ -69,6 +72,13 @@ def _refuse_wrapper(implementation: pluggy.HookImpl) -> None:
     if implementation.wrapper or implementation.hookwrapper:
         raise RefusedError(
             f"its {implementation.function.__name__} is a hook wrapper, which this hook does not take"
+        )
+
+
+def _refuse_coroutine(implementation: pluggy.HookImpl) -> None:
+    if inspect.iscoroutinefunction(implementation.function):
+        raise RefusedError(
+            f"its {implementation.function.__name__} is a coroutine, which no hook of mml takes"
         )
 
 

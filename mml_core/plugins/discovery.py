@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 PLUGIN_GROUP = "mml.plugins"
 COMMAND_GROUP = "mml.commands"
+IMPORTER_GROUP = "mml.importers"
+"""Entry points to light modules with ``add_arguments(parser)`` and ``read(args)``; the latter returns a
+function that fills an empty dataset folder and returns the ``TaskBuilder`` that describes it."""
+
+_NOUNS = {COMMAND_GROUP: "command", IMPORTER_GROUP: "importer"}
+_FUNCTIONS = {COMMAND_GROUP: ("add_arguments", "run"), IMPORTER_GROUP: ("add_arguments", "read")}
+GROUPS = (PLUGIN_GROUP, *_NOUNS)
+"""All groups of entry points that mml reads."""
 
 
 class Distribution:
@@ -61,21 +69,25 @@ class Distribution:
         return next(iter(self.headers("Summary")), "")
 
 
-class CommandEntryPoint:
-    """A command that a distribution adds to ``mml``, known from metadata alone.
+class ModuleEntryPoint:
+    """A command or importer that a distribution adds to ``mml``, known from metadata alone.
 
     Attributes:
-        name: What is typed after ``mml``.
-        value: Reference to the module with ``add_arguments(parser)`` and ``run(args) -> int``.
+        name: What is typed after ``mml``, or after ``mml tasks add``.
+        noun: What it is: ``"command"`` or ``"importer"``.
+        value: Reference to the module: a command has ``add_arguments(parser)`` and ``run(args) -> int``, an
+            importer has ``add_arguments(parser)`` and ``read(args)``.
         distribution: Normalised name of the distribution that offers it.
         summary: The distribution's summary.
     """
 
-    __slots__ = ("_found", "name", "value")
+    __slots__ = ("_found", "_functions", "name", "noun", "value")
 
-    def __init__(self, name: str, value: str, found: Distribution) -> None:
+    def __init__(self, group: str, name: str, value: str, found: Distribution) -> None:
         self.name = name
+        self.noun = _NOUNS[group]
         self.value = value
+        self._functions = _FUNCTIONS[group]
         self._found = found
 
     @property
@@ -89,22 +101,30 @@ class CommandEntryPoint:
         return self._found.summary
 
     def load(self) -> object:
-        """Import the command, once its distribution is known to fit this mml.
+        """Import the module, once its distribution is known to fit this mml.
 
         Raises:
-            PluginFailedError: It needs another version of mml-core, or its import fails.
+            PluginFailedError: It needs another version of mml-core, its import fails, or it lacks a function.
         """
-        from mml_core.plugins.loading import load_command
+        from mml_core.plugins.loading import load_module
 
-        return load_command(self._found, self.value)
+        return load_module(self._found, self.value, self._functions)
 
 
 def command_entry_points(
     blocking: Blocking | None = None, path: Iterable[str] | None = None
-) -> list[CommandEntryPoint]:
-    """List the commands that installed distributions add, without importing anything of theirs.
+) -> list[ModuleEntryPoint]:
+    """List the commands that installed distributions add; see :func:`module_entry_points`."""
+    return module_entry_points(COMMAND_GROUP, blocking, path)
+
+
+def module_entry_points(
+    group: str, blocking: Blocking | None = None, path: Iterable[str] | None = None
+) -> list[ModuleEntryPoint]:
+    """List what installed distributions add by modules of their own, without importing anything of theirs.
 
     Args:
+        group: ``COMMAND_GROUP`` or ``IMPORTER_GROUP``.
         blocking: Which plugins to leave out; by default what the environment says.
         path: Folders to look through instead of ``sys.path``.
 
@@ -113,10 +133,10 @@ def command_entry_points(
     """
     blocking = Blocking.from_environment() if blocking is None else blocking
     return [
-        CommandEntryPoint(name, value, found)
+        ModuleEntryPoint(group, name, value, found)
         for found in find_distributions(path)
         if blocking.why(found.name) is None
-        for name, value in found.group(COMMAND_GROUP)
+        for name, value in found.group(group)
     ]
 
 
@@ -150,8 +170,8 @@ def _in_folder(folder: str) -> Iterator[tuple[str, str, str | None]]:
     except OSError:
         return
     for entry in entries:
-        if not entry.endswith((".dist-info", ".egg-info")):
-            continue
+        if not entry.endswith((".dist-info", ".egg-info")) or entry.startswith("~"):
+            continue  # "~": what pip moved out of the way and could not remove
         place = f"{folder}{os.sep}{entry}"
         name = normalise(entry.rpartition(".")[0].partition("-")[0])
         text = _read_text(place, "entry_points.txt")

@@ -51,6 +51,7 @@ class PluginInfo:
         notes: What its author should look at, though it works.
         contributions: Kind (``"schedulers"``, …) to what it contributes.
         hooks: Names of the hooks it implements.
+        offers: ``"commands"`` and ``"importers"`` to the names of those it adds by modules of their own.
     """
 
     name: str
@@ -67,6 +68,7 @@ class PluginInfo:
     notes: list[str] = field(default_factory=list)
     contributions: dict[str, list[Contribution[Any]]] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
+    offers: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def broken(self) -> bool:
@@ -93,6 +95,11 @@ class PluginInfo:
         cause = self.cause.rstrip(".")
         return f"Plugin {self.name} {self.version} is not used ({self.status.value}): {cause}; {step}."
 
+    def contents(self) -> dict[str, list[str]]:
+        """Return kind → names of all it brings."""
+        records = {kind: [each.name for each in found] for kind, found in self.contributions.items()}
+        return {kind: names for kind, names in {**records, **self.offers}.items() if names}
+
     def as_json(self, *, traceback: bool = False) -> dict[str, Any]:
         """Return everything as JSON values.
 
@@ -112,8 +119,6 @@ class PluginInfo:
             "heavy": list(self.heavy),
             "notes": list(self.notes),
             "hooks": list(self.hooks),
-            "contributions": {
-                kind: [each.name for each in found] for kind, found in self.contributions.items()
-            },
+            "contributions": self.contents(),
             **({"traceback": self.traceback} if traceback else {}),
         }

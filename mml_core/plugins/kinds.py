@@ -28,8 +28,6 @@ RECORDS: dict[str, type[Record]] = {
 }
 """Kind of contribution to the record its hook ``mml_<kind>`` yields."""
 
-CONTRIBUTION_HOOKS = tuple(f"mml_{kind}" for kind in RECORDS)
-
 OBSERVING_HOOKS = (
     "mml_scheduler_created",
     "mml_step_started",

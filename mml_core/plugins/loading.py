@@ -7,7 +7,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import mml_core
 from mml_core.plugins import hookspecs
 from mml_core.plugins.collecting import RefusedError, collect
-from mml_core.plugins.discovery import PLUGIN_GROUP, Distribution
+from mml_core.plugins.discovery import COMMAND_GROUP, IMPORTER_GROUP, PLUGIN_GROUP, Distribution
 from mml_core.plugins.errors import PluginFailedError
 from mml_core.plugins.info import PluginInfo, Stage, Status
 from mml_core.plugins.names import CORE, normalise
@@ -35,18 +35,26 @@ HEAVY = (
 """Libraries that a plugin's hook module must not import."""
 
 
-def load_distribution(found: Distribution) -> tuple[PluginInfo, Any]:
+def load_distribution(found: Distribution, blocked: str | None = None) -> tuple[PluginInfo, Any]:
     """Take a distribution's plugin as far as it goes.
 
     Args:
-        found: A distribution that names entry points in ``mml.plugins``.
+        found: A distribution that names entry points of mml.
+        blocked: Why it must not be loaded; ``None`` where it may be.
 
     Returns:
-        What is known of it, and its module, which is ``None`` unless it is active.
+        What is known of it, and its hook module, which is ``None`` unless there is one and it is active.
     """
     info = PluginInfo(name=found.name, version=found.version, summary=found.summary)
     points = found.group(PLUGIN_GROUP)
     info.entry_point = points[0][1] if points else ""
+    info.offers = {
+        group.removeprefix("mml."): [name for name, _ in found.group(group)]
+        for group in (COMMAND_GROUP, IMPORTER_GROUP)
+    }
+    if blocked is not None:
+        info.status, info.cause = Status.DISABLED, blocked
+        return info, None
     module: ModuleType | None = None
 
     def discover() -> None:
@@ -72,6 +80,8 @@ def load_distribution(found: Distribution) -> tuple[PluginInfo, Any]:
         (Stage.API, Status.INCOMPATIBLE, lambda: _check_api(module, info)),
         (Stage.COLLECT, Status.INVALID, lambda: collect(module, info)),
     ]
+    if not points:  # commands and importers are imported when they are used
+        stages = stages[1:2]
     return info, module if _pass(info, stages) else None
 
 
@@ -95,31 +105,42 @@ def load_object(plugin: Any, name: str) -> PluginInfo:
     return info
 
 
-def load_command(found: Distribution, value: str) -> Any:
-    """Import the module of a command, once its distribution is known to fit this mml.
+def load_module(found: Distribution, value: str, functions: Sequence[str]) -> Any:
+    """Import the module of a command or importer, once its distribution is known to fit this mml.
+
+    Args:
+        found: The distribution.
+        value: ``"pkg.mod"``, or ``"pkg.mod:object"`` for an object with the functions.
+        functions: What it must have.
 
     Raises:
-        PluginFailedError: It does not fit, or its import fails.
+        PluginFailedError: It does not fit, its import fails, or it lacks a function.
     """
     from mml_core.plugins.refs import load_ref
 
     info = PluginInfo(name=found.name, version=found.version, summary=found.summary, entry_point=value)
-    command: Any = None
+    module: Any = None
 
     def load() -> None:
-        nonlocal command
-        command = load_ref(value) if ":" in value else import_module(value)
+        nonlocal module
+        module = load_ref(value) if ":" in value else import_module(value)
+
+    def check() -> None:
+        missing = [name for name in functions if not callable(getattr(module, name, None))]
+        if missing:
+            raise RefusedError(f"its {value!r} has no function {' and no function '.join(missing)}")
 
     _pass(
         info,
         [
             (Stage.CHECK, Status.INCOMPATIBLE, lambda: _check_core_version(found, info)),
             (Stage.IMPORT, Status.IMPORT_FAILED, load),
+            (Stage.API, Status.INVALID, check),
         ],
     )
     if info.broken:
         raise PluginFailedError(info.warning())
-    return command
+    return module
 
 
 def _pass(info: PluginInfo, stages: list[tuple[Stage, Status, Callable[[], None]]]) -> bool:

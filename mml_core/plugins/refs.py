@@ -81,8 +81,11 @@ def _is_or_holds(missing: str | None, module: str) -> bool:
 
 def describe(error: BaseException) -> str:
     """Return an exception in one short line: its type and the first line of its message."""
-    lines = str(error).strip().splitlines()
     name = type(error).__name__
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # its class is a plugin's
+        return name
     return f"{name}: {lines[0].strip()[:200]}" if lines else name
 
 

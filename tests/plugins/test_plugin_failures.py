@@ -1,11 +1,13 @@
 """Every way in which a plugin can fail, as real distributions on disk, alone and all at once."""
 
 import json
+import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from mml_core.plugins import AmbiguousNameError, Blocking, ConflictError, PluginFailedError
+from mml_core.plugins import AmbiguousNameError, Blocking, ConflictError, PluginFailedError, PluginManager
 from mml_core.testing.distributions import FakeDistribution
 
 HEAD = "from mml_core.plugins import hookimpl, SchedulerSpec\n"
@@ -20,6 +22,11 @@ def spec(name):
 BROKEN = {
     "importerror": ("import nowhere_at_all", "import-failed", "import", "nowhere_at_all"),
     "exits": ("raise SystemExit(3)", "import-failed", "import", "SystemExit"),
+    "dumb": (
+        "class Dumb(Exception):\n    def __str__(self): raise ValueError\nraise Dumb",
+        "import-failed", "import", "its import raised Dumb",
+    ),
+    "coroutine": ("@hookimpl\nasync def mml_run_started():\n    pass", "invalid", "collect", "coroutine"),
     "signature": ("@hookimpl\ndef mml_schedulers(config):\n    return []", "invalid", "collect", "config"),
     "unknownhook": ("@hookimpl\ndef mml_schedulrs():\n    return []", "invalid", "collect", "mml_schedulers"),
     "raises": (HOOK + "raise ValueError('no')", "invalid", "collect", "ValueError: no"),
@@ -123,6 +130,35 @@ class Fine(AbstractBaseScheduler):
 """
 
 
+def share_a_module(site):
+    """Install two distributions over one hook module, and what pip leaves behind of one of them."""
+    for name in ("mml-plugin-good", "mml-plugin-sharer"):
+        FakeDistribution(name=name, entry_points={"mml.plugins": {"x": "mml_good.plugin"}}).write(site.folder)
+    left = site.folder / "~ml_plugin_good-1.0.dist-info"
+    shutil.copytree(site.folder / "mml_plugin_good-1.0.dist-info", left)
+
+
+def test_a_module_is_that_of_one_plugin_and_what_pip_left_behind_is_none(site):
+    site.install("good", HOOK + spec("fine"))
+    share_a_module(site)
+    manager = site.discover()
+    assert [name for name in manager.plugins if name != "mml-core"] == [
+        "mml-plugin-good",
+        "mml-plugin-sharer",
+    ]
+    info = manager.plugin("sharer")
+    assert (info.status.value, info.stage.value, info.contributions) == ("invalid", "discover", {})
+    assert info.cause == "its module 'mml_good.plugin' is that of mml-plugin-good"
+    assert manager.schedulers.entry("fine").provider == "mml-plugin-good"
+
+
+def test_an_object_is_registered_once():
+    manager, plugin = PluginManager(), SimpleNamespace()
+    manager.register(plugin, "one")
+    with pytest.raises(PluginFailedError, match="is that of one"):
+        manager.register(plugin, "two")
+
+
 @pytest.fixture
 def everything(site):
     for name, (source, *_) in BROKEN.items():
@@ -136,6 +172,7 @@ def everything(site):
         FakeDistribution(name=f"mml-plugin-{name}", entry_points=point, files=source).write(site.folder)
     fine = "yield SchedulerSpec(name='fine', target='mml_good.scheduler:Fine', subroutines=('all',))"
     site.install("good", HOOK + fine, files={"scheduler.py": GOOD})
+    share_a_module(site)
     return site
 
 
@@ -145,7 +182,7 @@ def warned(done):
     return sorted(line.split()[3] for line in lines)
 
 
-UNUSABLE = sorted(f"mml-plugin-{name}" for name in (*BROKEN, "future"))
+UNUSABLE = sorted(f"mml-plugin-{name}" for name in (*BROKEN, "future", "sharer"))
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mml_core import plugins
 from mml_core.plugins import RecordError, hookspecs
-from mml_core.plugins.kinds import CONTRIBUTION_HOOKS, OBSERVING_HOOKS, RECORDS, REFERENCES
+from mml_core.plugins.kinds import OBSERVING_HOOKS, RECORDS, REFERENCES
 
 MINIMAL = {
     "SchedulerSpec": {"name": "x", "target": "a.b:C"},
@@ -77,7 +77,6 @@ def test_hooks_and_records_are_those_of_the_design():
     assert takes == {**{name: [] for name in DESIGN}, **LIFECYCLE}
     for name, fields in VIEWS.items():
         assert [field.name for field in dataclasses.fields(getattr(plugins, name))] == fields
-    assert set(CONTRIBUTION_HOOKS) == set(DESIGN)
     assert set(OBSERVING_HOOKS) == set(LIFECYCLE) - {"mml_find_task", "mml_trainer_callbacks"}
 
 
