@@ -3,59 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mml_core.data.augmentation import DRAWS, Augmentation
+from mml_core.data.augmentation import DRAWS
 from mml_core.data.dataset import Batch, Draws, TaskDataset
 from mml_core.data.errors import LoaderError, UnequalSizesError
-from mml_core.data.loader import EpochLoader, LoaderOptions
+from mml_core.data.loader import EpochLoader
+from mml_core.data.options import DataOptions
 from mml_core.data.prepared import created_header, find_store
-from mml_core.data.preprocessing import Preprocessing
-from mml_core.data.sampling import EpochBatches, SamplingOptions, Sequential
+from mml_core.data.sampling import EpochBatches, Sequential
 from mml_core.data.sources import FileSource, StoreSource, source_of
 from mml_core.data.statistics import cached_statistics
-from mml_core.tasks.description import TaskDescription, TaskHeader
+from mml_core.tasks.description import TaskDescription, TaskHeader, TaskType
 
 Part = Literal["train", "val", "test", "unlabelled"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """The groups of the configuration that decide about data.
-
-    Attributes:
-        preprocessing: What is done to every image and mask before it is stored.
-        sampling: Which training samples an epoch shows, in which order.
-        loader: How batches are made.
-        augmentation: What is done to training batches.
-    """
-
-    preprocessing: Preprocessing
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
-    loader: LoaderOptions = field(default_factory=LoaderOptions)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    @classmethod
-    def from_config(cls, cfg: Mapping[str, Any]) -> DataOptions:
-        """Read the groups of a composed configuration; all but ``preprocessing`` may be absent.
-
-        Raises:
-            PreprocessingError: The preprocessing is impossible.
-            LoaderError: Another group is.
-        """
-        return cls(
-            preprocessing=Preprocessing.from_config(cfg["preprocessing"]),
-            sampling=SamplingOptions.from_config(cfg.get("sampling") or {}),
-            loader=LoaderOptions.from_config(cfg.get("loader") or {}),
-            augmentation=Augmentation.from_config(cfg.get("augmentations") or {}),
-        )
+Statistics = tuple[list[float], list[float]]
+"""Mean and standard deviation of each channel, on 0 to 1."""
 
 
 class MMLDataModule(LightningDataModule):
@@ -71,6 +41,8 @@ class MMLDataModule(LightningDataModule):
         data_root: The data folder.
         fold: The fold that validates; None trains on all of the training split.
         seed: The seed of the step; with epoch and position it decides all that is random.
+        normalisation: Means and standard deviations that images are normalised by, where they are not the
+            task's own: those a model was trained with.
 
     Attributes:
         batch_size: Samples of a training batch; may be changed before a loader is made.
@@ -85,6 +57,7 @@ class MMLDataModule(LightningDataModule):
         data_root: Path,
         fold: int | None,
         seed: int,
+        normalisation: Statistics | None = None,
     ) -> None:
         super().__init__()
         if fold is not None and not 0 <= fold < description.num_folds:
@@ -98,6 +71,7 @@ class MMLDataModule(LightningDataModule):
         self.seed = seed
         self.batch_size = options.loader.batch_size
         self.predict_part: Part = "test"
+        self._normalisation = normalisation
         self._normalisers: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     @property
@@ -111,19 +85,46 @@ class MMLDataModule(LightningDataModule):
         return self.options.preprocessing.extent(self._created.sizes)
 
     @property
+    def provenance(self) -> dict[str, str]:
+        """Digests of the sample table and the dataset of the task as it was created, tags aside."""
+        created = self._created
+        return {"samples_sha256": created.samples_sha256, "dataset_sha256": created.dataset_sha256}
+
+    @property
     def from_store(self) -> bool:
         """Whether samples come from a preprocessed store, not from decoding them on the fly."""
         return isinstance(self._source, StoreSource)
 
     @cached_property
-    def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel over the preprocessed training split, on 0 to 1.
+    def statistics(self) -> Statistics:
+        """What images are normalised by.
 
-        Of the task as it was created, whatever its tags; the same with a store as without.
+        Where nothing else was given: mean and standard deviation of the preprocessed training split of the
+        task as it was created, whatever its tags; the same with a store as without.
         """
+        if self._normalisation is not None:
+            return self._normalisation
         if self._stored_header is not None:
             return self._stored_header.means, self._stored_header.stds
         return cached_statistics(self.data_root, self._created, self.options.preprocessing)
+
+    def check_training(self) -> None:
+        """Refuse a task that cannot be trained on in this way, without opening any image.
+
+        Raises:
+            UnequalSizesError: Images of different sizes would have to form a batch.
+            LoaderError: Sampling asks for what is not there, or there is no training batch.
+        """
+        self._check_sizes()
+        samples = self.description.samples
+        rows = samples.indices("train", fold=self.fold, part="train")
+        classified = self.description.task_type is TaskType.CLASSIFICATION
+        labels = samples.numpy("label")[rows] if classified else None
+        if not len(self._training_batches(len(rows), labels)):
+            raise LoaderError(
+                f"Task '{self.description.name}' has {len(rows)} training samples outside of fold "
+                f"{self.fold}, too few for a batch: create it with more folds, or lower loader.batch_size."
+            )
 
     def setup(self, stage: str | None = None) -> None:
         """Open what the loaders read from; loaders do it themselves where this was not called.
@@ -132,15 +133,7 @@ class MMLDataModule(LightningDataModule):
             DamagedStoreError: The preprocessed store is not as it was written.
             UnequalSizesError: Images of different sizes would have to form a batch.
         """
-        sizes = self._created.sizes
-        unequal = (sizes.min_height, sizes.min_width) != (sizes.max_height, sizes.max_width)
-        largest = max(self.batch_size, self.options.loader.eval_batch_size or 1)
-        if unequal and self.options.preprocessing.size is None and largest > 1:
-            raise UnequalSizesError(
-                f"Images of task '{self.description.name}' are {sizes.min_height}x{sizes.min_width} to "
-                f"{sizes.max_height}x{sizes.max_width} pixels and cannot form batches of {largest}: choose a "
-                "preprocessing with a size, as preprocessing=default, or loader.batch_size=1."
-            )
+        self._check_sizes()
         _ = self._source, self.statistics
 
     def dataset(self, part: Part, *, draws: Draws | None = None) -> TaskDataset:
@@ -164,15 +157,7 @@ class MMLDataModule(LightningDataModule):
         """Training batches, in an order that seed and epoch decide."""
         augmented = not self.options.augmentation.is_identity
         dataset = self.dataset("train", draws=Draws(self.seed, DRAWS) if augmented else None)
-        order = self.options.sampling.order(len(dataset), dataset.labels, self.seed)
-        rank, world_size = _rank_and_world_size()
-        batches = EpochBatches(
-            order,
-            self.batch_size,
-            drop_last=self.options.loader.drop_last,
-            rank=rank,
-            world_size=world_size,
-        )
+        batches = self._training_batches(len(dataset), dataset.labels)
         return EpochLoader(dataset, batches, self.options.loader.arguments())
 
     def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
@@ -211,6 +196,23 @@ class MMLDataModule(LightningDataModule):
         batch["image"] = image.sub(means).div_(stds)
         return batch
 
+    def _check_sizes(self) -> None:
+        sizes = self._created.sizes
+        unequal = (sizes.min_height, sizes.min_width) != (sizes.max_height, sizes.max_width)
+        largest = max(self.batch_size, self.options.loader.eval_batch_size or 1)
+        if unequal and self.options.preprocessing.size is None and largest > 1:
+            raise UnequalSizesError(
+                f"Images of task '{self.description.name}' are {sizes.min_height}x{sizes.min_width} to "
+                f"{sizes.max_height}x{sizes.max_width} pixels and cannot form batches of {largest}: choose a "
+                "preprocessing with a size, as preprocessing=default."
+            )
+
+    def _training_batches(self, samples: int, labels: NDArray[Any] | None) -> EpochBatches:
+        order = self.options.sampling.order(samples, labels, self.seed)
+        rank, world_size = _rank_and_world_size()
+        drop_last = self.options.loader.drop_last
+        return EpochBatches(order, self.batch_size, drop_last=drop_last, rank=rank, world_size=world_size)
+
     @cached_property
     def _created(self) -> TaskHeader:
         return created_header(self.data_root, self.description.name)
@@ -239,7 +241,13 @@ class MMLDataModule(LightningDataModule):
 
 
 def create_datamodule(
-    cfg: Mapping[str, Any], description: TaskDescription, *, data_root: Path, fold: int | None, seed: int
+    cfg: Mapping[str, Any],
+    description: TaskDescription,
+    *,
+    data_root: Path,
+    fold: int | None,
+    seed: int,
+    normalisation: Statistics | None = None,
 ) -> MMLDataModule:
     """Make the data module of a task.
 
@@ -250,12 +258,20 @@ def create_datamodule(
         data_root: The data folder.
         fold: The fold that validates; None trains on all of the training split.
         seed: The seed of the step.
+        normalisation: What images are normalised by, where it is not the task's own.
 
     Raises:
         PreprocessingError: The preprocessing is impossible.
         LoaderError: Another group is, or the task has no such fold.
     """
-    return MMLDataModule(description, DataOptions.from_config(cfg), data_root=data_root, fold=fold, seed=seed)
+    return MMLDataModule(
+        description,
+        DataOptions.from_config(cfg),
+        data_root=data_root,
+        fold=fold,
+        seed=seed,
+        normalisation=normalisation,
+    )
 
 
 def _per_channel(values: list[float], device: torch.device) -> Tensor:

@@ -199,8 +199,9 @@ def test_balanced_sampling_is_by_class(make_task) -> None:
 def test_unequal_sizes_without_a_size_are_refused_before_data_is_touched(make_task) -> None:
     task = make_task(unequal=True)
     data = module(task, preprocessing={"id": "none"})
-    with pytest.raises(UnequalSizesError, match="12x10 to 14x10"):
-        data.setup("fit")
+    for ask in (lambda: data.setup("fit"), data.check_training):
+        with pytest.raises(UnequalSizesError, match=r"12x10 to 14x10.* choose a preprocessing with a size"):
+            ask()
     single = module(task, preprocessing={"id": "none"}, loader={"batch_size": 1})
     single.setup("fit")
     shapes = {batch["image"].shape for batch in single.test_dataloader()}
@@ -241,6 +242,37 @@ def test_statistics_on_the_fly_are_kept_in_a_cache_that_can_be_lost(make_task) -
     assert module(task).statistics == first
     cached.unlink()
     assert module(task).statistics == first
+
+
+def test_what_a_model_was_trained_with_normalises(make_task) -> None:
+    task = make_task(channels=3)
+    given = ([0.1, 0.2, 0.3], [0.5, 1.0, 2.0])
+    cfg = {"preprocessing": SIZE32, "loader": {"batch_size": 4}}
+    data = create_datamodule(cfg, task, data_root=task.data, fold=0, seed=7, normalisation=given)
+    assert data.statistics == given
+    raw = next(iter(data.test_dataloader()))["image"][:, 2] / 255
+    assert torch.allclose(batches(data, data.test_dataloader())[0]["image"][:, 2], (raw - 0.3) / 2)
+
+
+def test_overfitting_shows_the_same_batches_in_every_epoch(make_task) -> None:
+    sampling = {"name": "balanced", "num_samples": 100}
+    data = module(make_task(), sampling=sampling, trainer={"overfit_batches": 2})
+    loader = data.train_dataloader()
+    first, second = batches(data, loader), batches(data, loader)
+    assert equal(first, second)
+    assert first[0]["index"].tolist() == [1, 3, 5, 7]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"sampling": {"num_samples": 99}}, "num_samples is 99, there are 8"),
+        ({"loader": {"batch_size": 16, "drop_last": True}}, "8 training samples outside of fold 0, too few"),
+    ],
+)
+def test_training_that_has_no_batches_is_refused(make_task, groups, message) -> None:
+    with pytest.raises(LoaderError, match=message):
+        module(make_task(), **groups).check_training()
 
 
 @pytest.mark.parametrize(
