@@ -30,7 +30,7 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write ``checkpoint`` to ``path``.
 
         Raises:
-            OSError: If anything could not be written; nothing is left under ``path`` then.
+            WriteFailedError: If the disk is full or broken; what was under ``path`` before is kept.
         """
         if storage_options is not None:
             raise TypeError("AtomicCheckpointIO takes no storage options; leave them out.")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self, override
 
 from mml_core.learning.outputs import REGRESSION, TaskOutput
 
@@ -27,7 +30,8 @@ def build_head(output: TaskOutput, feature_dim: int | None) -> nn.Module:
 class RegressionHead(nn.Module):
     """A head that learns standardised targets and knows how to turn them back.
 
-    Mean and standard deviation of the training targets are buffers, so they are saved with the weights.
+    Mean and standard deviation of the training targets are buffers, so they are saved with the weights. They
+    stay float32 whatever the model is trained in: 2000 in bfloat16 may be off by 8.
     """
 
     target_mean: Tensor
@@ -43,6 +47,14 @@ class RegressionHead(nn.Module):
         """Return standardised values (B, width)."""
         result: Tensor = self.body(features)
         return result
+
+    @override
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        kept = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's stub has no types for it
+        for name, buffer in kept.items():
+            setattr(self, name, buffer.to(self.get_buffer(name).device))
+        return self
 
     def fit_targets(self, values: Tensor) -> None:
         """Take mean and standard deviation from training targets (N, width)."""

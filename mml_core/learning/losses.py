@@ -8,9 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TRAINABLE
+
+
+class PixelCrossEntropyLoss(nn.CrossEntropyLoss):
+    """Cross entropy of pixels, as a list of samples: CUDA's kernel for images is not deterministic."""
+
+    @override
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Compare logits (B, C, H, W) with a mask of class numbers (B, H, W)."""
+        return super().forward(logits.movedim(1, -1).flatten(0, -2), target.flatten())
 
 
 class DiceCELoss(nn.Module):
@@ -40,11 +50,10 @@ class DiceCELoss(nn.Module):
         self.ce_weight = ce_weight
         self.include_background = include_background
         self.smooth = smooth
-        self.label_smoothing = label_smoothing
+        self.cross_entropy = PixelCrossEntropyLoss(label_smoothing=label_smoothing)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compare logits (B, C, H, W) with a mask of class numbers (B, H, W)."""
-        entropy = functional.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
         probability = logits.softmax(1)
         truth = functional.one_hot(target, logits.shape[1]).movedim(-1, 1).to(probability.dtype)
         if not self.include_background and logits.shape[1] > 1:
@@ -52,6 +61,7 @@ class DiceCELoss(nn.Module):
         overlap = (probability * truth).sum((2, 3))
         total = probability.sum((2, 3)) + truth.sum((2, 3))
         dice = (2 * overlap + self.smooth) / (total + self.smooth)
+        entropy: Tensor = self.cross_entropy(logits, target)
         return self.ce_weight * entropy + self.dice_weight * (1 - dice).mean()
 
 
@@ -59,7 +69,7 @@ BY_TYPE: dict[str, dict[str, Callable[..., nn.Module]]] = {
     CLASSIFICATION: {"cross_entropy": nn.CrossEntropyLoss},
     MULTILABEL: {"bce": nn.BCEWithLogitsLoss},
     REGRESSION: {"mse": nn.MSELoss, "l1": nn.L1Loss, "smooth_l1": nn.SmoothL1Loss},
-    SEGMENTATION: {"dice_ce": DiceCELoss, "cross_entropy": nn.CrossEntropyLoss},
+    SEGMENTATION: {"dice_ce": DiceCELoss, "cross_entropy": PixelCrossEntropyLoss},
 }
 OPTIONS = ("name", "kwargs", "target_channel")
 

@@ -17,6 +17,7 @@ from mml_core.learning.losses import build_loss
 from mml_core.learning.metrics import compute_metrics, dice_per_image, metric_names
 from mml_core.learning.optimisation import build_optimizer, build_schedule, validate_schedule
 from mml_core.learning.outputs import REGRESSION, SEGMENTATION, TaskOutput
+from mml_core.learning.predictions import mask_type
 
 
 class ModelError(MMLError):
@@ -32,14 +33,12 @@ class Recipe:
         lr_scheduler: ``{name, interval, …}``.
         loss: Task type → ``{name, kwargs}``.
         metrics: Task type → names.
-        task_weights: Task → weight of its loss; 1 where absent.
     """
 
     optimizer: dict[str, Any]
     lr_scheduler: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
-    task_weights: dict[str, float] = field(default_factory=dict)
 
 
 class MMLModule(LightningModule):
@@ -108,10 +107,10 @@ class MMLModule(LightningModule):
         """Return raw head outputs: logits, or standardised values for a regression.
 
         Args:
-            images: (B, C, H, W), normalised.
+            images: (B, C, H, W), normalised, of any floating type.
             task: Whose head; may be left out for a model of one task.
         """
-        result: Tensor = self.head(self._only(task))(self.network(images))
+        result: Tensor = self.head(self._only(task))(self.network(images.to(self.dtype)))
         return result
 
     def predict(self, images: Tensor, task: str | None = None) -> Tensor:
@@ -122,9 +121,10 @@ class MMLModule(LightningModule):
         return head.restore(outputs) if isinstance(head, RegressionHead) else outputs
 
     def batch_loss(self, batch: Mapping[str, Any], task: str | None = None) -> tuple[Tensor, Tensor]:
-        """Return the loss of one task's batch and the raw outputs it was computed from."""
+        """Return the loss of one task's batch and the raw outputs it was computed from, float32 at least."""
         chosen = self._only(task)
         outputs = self(batch["image"], chosen)
+        outputs = outputs.to(_at_least_float32(outputs.dtype))
         target = batch["target"]
         if self.outputs[chosen].task_type == REGRESSION:
             head = self.head(chosen)
@@ -135,14 +135,12 @@ class MMLModule(LightningModule):
 
     @override
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Return the weighted sum of the losses of all tasks in the batch."""
-        weights = self._trained().task_weights
+        """Return the sum of the losses of all tasks in the batch."""
         total: Tensor | None = None
         for task, part in self._parts(batch):
             loss, _ = self.batch_loss(part, task)
             if len(self.outputs) > 1:
                 self._log(f"train/{task}/loss", loss, len(part["image"]))
-            loss = loss * weights.get(task, 1.0) if task in weights else loss
             total = loss if total is None else total + loss
         if total is None:
             raise ModelError("The batch holds no task of the model.")
@@ -151,12 +149,12 @@ class MMLModule(LightningModule):
 
     @override
     def on_fit_start(self) -> None:
-        """Take class weights of the losses to the device of the model."""
+        """Take class weights of the losses to the device and number format of the model."""
         self._place_losses()
 
     @override
     def on_validation_start(self) -> None:
-        """Take class weights of the losses to the device of the model."""
+        """Take class weights of the losses to the device and number format of the model."""
         self._place_losses()
 
     @override
@@ -190,16 +188,20 @@ class MMLModule(LightningModule):
     ) -> dict[str, dict[str, Tensor]]:
         """Return per task: row numbers, targets where the batch has them, and outputs.
 
-        Outputs are logits, values, or for segmentation the class number of every pixel.
+        Outputs are logits, values, or for segmentation the class number of every pixel; masks are of the
+        smallest type that holds their classes, as those of a whole split are kept in memory.
         """
         predicted = {}
         for task, part in self._parts(batch):
-            outputs = self.predict(part["image"], task)
-            if self.outputs[task].task_type == SEGMENTATION:
-                outputs = outputs.argmax(1)
-            predicted[task] = {"index": part["index"].cpu(), "output": outputs.cpu()}
+            found = {"output": self.predict(part["image"], task)}
             if part.get("target") is not None:
-                predicted[task]["target"] = part["target"].cpu()
+                found["target"] = part["target"]
+            if self.outputs[task].task_type == SEGMENTATION:
+                found["output"] = found["output"].argmax(1)
+                smallest = mask_type(self.outputs[task].width)
+                found = {name: mask.to(smallest) for name, mask in found.items()}
+            found["index"] = part["index"]
+            predicted[task] = {name: tensor.cpu() for name, tensor in found.items()}
         return predicted
 
     @override
@@ -221,7 +223,7 @@ class MMLModule(LightningModule):
 
     def _place_losses(self) -> None:
         for loss in self._losses.values():
-            loss.to(self.device)
+            loss.to(self.device, _at_least_float32(self.dtype))
 
     def _evidence(self, task: str, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         outputs = outputs.detach().float()
@@ -264,6 +266,10 @@ class MMLModule(LightningModule):
         if self.recipe is None:
             raise ModelError("The model was loaded for prediction only; create it with a config to train it.")
         return self.recipe
+
+
+def _at_least_float32(dtype: Any) -> torch.dtype:  # Lightning's annotation of its dtype allows a str
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _check_outputs(outputs: Sequence[TaskOutput], feature_dim: int | None) -> None:

@@ -37,8 +37,8 @@ class Predictions:
         fold: Validation fold of the model.
         split: ``val`` or ``test``.
         sample_ids: Names of the samples.
-        outputs: Logits (N, classes or labels), values (N, K), or class numbers (N, H, W); a list of (H, W)
-            where sizes differ.
+        outputs: Logits (N, classes or labels), values (N, K), or for segmentation a list of masks of class
+            numbers (H, W), of the type :func:`mask_type` gives.
         targets: In the same order; None for unlabelled samples.
     """
 
@@ -48,6 +48,11 @@ class Predictions:
     sample_ids: Sequence[str]
     outputs: Tensor | list[Tensor]
     targets: Tensor | list[Tensor] | None
+
+
+def mask_type(classes: int) -> torch.dtype:
+    """Return the type that masks of so many classes are kept in."""
+    return torch.uint8 if classes <= 256 else torch.int32
 
 
 def collect(
@@ -174,9 +179,10 @@ def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
     outputs: Tensor | list[Tensor]
     targets: Tensor | list[Tensor] | None = None
     if output.task_type == SEGMENTATION:
-        outputs = [_from_png(data) for data in column.to_pylist()]
+        kept = mask_type(output.width)
+        outputs = [_from_png(data).to(kept) for data in column.to_pylist()]
         if labelled:
-            targets = [_from_png(data) for data in table["target"].to_pylist()]
+            targets = [_from_png(data).to(kept) for data in table["target"].to_pylist()]
     else:
         shape = (len(table), output.width)
         flat = column.combine_chunks().flatten()
@@ -217,4 +223,4 @@ def _from_png(data: bytes) -> Tensor:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        return torch.from_numpy(np.asarray(image).astype(np.int64))
+        return torch.from_numpy(np.asarray(image).astype(np.int32))

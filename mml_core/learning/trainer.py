@@ -8,7 +8,10 @@ from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins.precision.half import HalfPrecision
+from typing_extensions import override
 
 from mml_core.learning.checkpoints import AtomicCheckpointIO
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known, section
@@ -25,7 +28,7 @@ MANAGED = {
     "enable_progress_bar": "callbacks.progress",
     "enable_model_summary": "callbacks.model_summary",
 }
-CALLBACK_OPTIONS = ("progress", "model_summary", "learning_rate", "checkpoint")
+CALLBACK_OPTIONS = ("progress", "model_summary", "learning_rate", "checkpoint", "disabled_plugins")
 CHECKPOINT_OPTIONS = ("every_n_epochs", "every_n_train_steps", "keep")
 
 
@@ -51,33 +54,84 @@ def create_trainer(
     Raises:
         OptionError: If an argument is unknown or refused by Lightning, or a logger is not installed.
     """
+    trainer = _make_trainer(cfg, default_root_dir, log_dir, callbacks, label, overrides)
+    default_root_dir.mkdir(parents=True, exist_ok=True)
+    return trainer
+
+
+def check_trainer(cfg: Any) -> None:
+    """Refuse options that no trainer can be made with; nothing is written.
+
+    Raises:
+        OptionError: As :func:`create_trainer` does.
+    """
+    _make_trainer(cfg, Path(), None, (), "", {})
+
+
+def _make_trainer(
+    cfg: Any,
+    folder: Path,
+    log_dir: Path | None,
+    callbacks: Iterable[Callback],
+    label: str,
+    overrides: dict[str, Any],
+) -> Trainer:
     silence_lightning()
+    arguments = _arguments(cfg, overrides)
+    loggers = _make_loggers(cfg, log_dir or folder / "logs")
+    made = [*_make_callbacks(cfg, folder, label, has_logger=bool(loggers)), *callbacks]
+    elastic = TorchElasticEnvironment.detect()
+    # Naming the environment keeps Lightning from detecting SLURM and requeueing the job itself.
+    plugins: list[Any] = [
+        AtomicCheckpointIO(),
+        TorchElasticEnvironment() if elastic else LightningEnvironment(),
+    ]
+    if arguments.get("precision") in ("16-true", "bf16-true"):
+        plugins.append(_HalfPrecision(arguments.pop("precision")))
+    if not elastic and arguments.get("devices", "auto") == "auto":
+        arguments["devices"] = 1
+    try:
+        trainer = Trainer(
+            **arguments,
+            default_root_dir=folder,
+            logger=loggers or False,
+            callbacks=made,
+            plugins=plugins,
+            enable_checkpointing=any(type(callback).__name__ == "ModelCheckpoint" for callback in made),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (TypeError, ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        raise OptionError(f"trainer: {' '.join(str(error).split())}") from error
+    count = trainer.num_devices * trainer.num_nodes
+    if count > 1 and not elastic:
+        raise OptionError(
+            f"trainer.devices and trainer.num_nodes ask for {count} devices in one step, which mml cannot"
+            " start yet; set trainer.devices=1 and trainer.num_nodes=1."
+        )
+    return trainer
+
+
+def _arguments(cfg: Any, overrides: dict[str, Any]) -> dict[str, Any]:
     arguments = {**section(cfg, "trainer"), **overrides}
     for name in arguments:
         if name in MANAGED:
             raise OptionError(f"trainer.{name} is set by mml itself; use {MANAGED[name]} instead.")
     require_arguments("trainer", Trainer, arguments, managed=MANAGED)
-    loggers = _make_loggers(cfg, log_dir or default_root_dir / "logs")
-    made = _make_callbacks(cfg, default_root_dir, label, has_logger=bool(loggers))
-    checkpointing = any(type(callback).__name__ == "ModelCheckpoint" for callback in (*made, *callbacks))
-    environment: Any = (
-        TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()
-    )
-    default_root_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        return Trainer(
-            **arguments,
-            default_root_dir=default_root_dir,
-            logger=loggers or False,
-            callbacks=[*made, *callbacks],
-            # Naming the environment keeps Lightning from detecting SLURM and requeueing the job itself.
-            plugins=[AtomicCheckpointIO(), environment],
-            enable_checkpointing=checkpointing,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise OptionError(f"trainer: {' '.join(str(error).split())}") from error
+    # Lightning would replace the loaders it overfits on; mml's show the same batches in every epoch.
+    share = arguments.pop("overfit_batches", None)
+    if share:
+        limits = {"limit_train_batches": share, "limit_val_batches": share}
+        arguments |= {name: limit for name, limit in limits.items() if name not in overrides}
+    return arguments
+
+
+class _HalfPrecision(HalfPrecision):
+    """Half precision of the model, which casts its images itself: targets would lose digits."""
+
+    @override
+    def convert_input(self, data: Any) -> Any:
+        return data
 
 
 def _make_callbacks(cfg: Any, folder: Path, label: str, *, has_logger: bool) -> list[Callback]:
@@ -97,6 +151,11 @@ def _make_callbacks(cfg: Any, folder: Path, label: str, *, has_logger: bool) -> 
         if not has_logger:
             raise OptionError("callbacks.learning_rate needs a logger; choose logging=csv or tensorboard.")
         callbacks.append(LearningRateMonitor(logging_interval="step"))
+    disabled = options.get("disabled_plugins") or []
+    if isinstance(disabled, str):
+        raise OptionError(
+            f"callbacks.disabled_plugins must be a list, found '{disabled}'; write [{disabled}]."
+        )
     checkpoint = dict(options.get("checkpoint") or {})
     require_known("callbacks.checkpoint", checkpoint, CHECKPOINT_OPTIONS)
     epochs, steps = checkpoint.get("every_n_epochs") or 0, checkpoint.get("every_n_train_steps") or 0

@@ -148,6 +148,24 @@ def default_config(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def operations() -> Any:
+    """``with operations() as used:`` notes the names of the operations that torch is asked for."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Recorder(TorchDispatchMode):
+        def __enter__(self) -> list[str]:
+            self.used: list[str] = []
+            super().__enter__()
+            return self.used
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.used.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    return Recorder
+
+
+@pytest.fixture(scope="session")
 def install_task() -> Any:
     """``install_task(data, name)``: install a task of a few tiny images of two classes."""
     return install_tiny_task

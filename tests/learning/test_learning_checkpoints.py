@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mml_core.learning.checkpoints import AtomicCheckpointIO, CheckpointError
+from mml_core.storage.errors import WriteFailedError
 
 CHECKPOINT = {"state_dict": {"w": torch.arange(6.0).reshape(2, 3)}, "epoch": 3, "name": "x", "none": None}
 
@@ -47,12 +48,12 @@ def test_a_failing_write_raises_and_keeps_the_checkpoint_before(tmp_path: Path) 
     assert AtomicCheckpointIO().load_checkpoint(tmp_path / "c.ckpt")["epoch"] == 3
 
 
-def test_a_file_that_cannot_grow_raises_an_os_error(tmp_path: Path) -> None:
+def test_a_file_that_cannot_grow_names_the_disk(tmp_path: Path) -> None:
     """What a full disk does: torch reports its own confusion, not the disk's."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
     try:
-        with pytest.raises(OSError, match="too large"):
+        with pytest.raises(WriteFailedError, match="too large"):
             AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(100_000)}, tmp_path / "c.ckpt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from mml_core.learning.factory import create_model, recipe_of
 from mml_core.learning.optimisation import build_optimizer, build_schedule, validate_schedule
 from mml_core.learning.options import OptionError
-from mml_core.learning.trainer import create_trainer
+from mml_core.learning.trainer import check_trainer, create_trainer
 from mml_core.plugins import PluginManager
 
 
@@ -93,6 +93,9 @@ def test_schedules_follow_the_whole_fit() -> None:
         ({"logger": True}, "use the group logging instead"),
         ({"precision": "7-bit"}, "trainer: "),
         ({"accelerator": "abacus"}, "trainer: "),
+        ({"accelerator": "cpu", "devices": 2}, "ask for 2 devices .* set trainer.devices=1"),
+        ({"accelerator": "cpu", "num_nodes": 3}, "ask for 3 devices"),
+        ({"profiler": "fast"}, "trainer: "),
     ],
 )
 def test_wrong_trainer_arguments(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -107,6 +110,7 @@ def test_wrong_trainer_arguments(arguments: dict[str, Any], message: str, tmp_pa
         ("callbacks", {"progress": "fancy"}, "Choose one of"),
         ("callbacks", {"checkpoint": {"every_n_epoch": 1}}, "Did you mean 'every_n_epochs'"),
         ("callbacks", {"learning_rate": True}, "needs a logger"),
+        ("callbacks", {"disabled_plugins": "wandb"}, r"write \[wandb\]"),
         ("logging", {"loggers": ["cvs"]}, "Did you mean 'csv'"),
         ("logging", {"loggers": "csv"}, r"write \[csv\]"),
     ],
@@ -114,6 +118,41 @@ def test_wrong_trainer_arguments(arguments: dict[str, Any], message: str, tmp_pa
 def test_wrong_callbacks_and_loggers(group: str, value: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=message):
         create_trainer({group: value}, default_root_dir=tmp_path)
+
+
+def test_several_devices_are_for_torchrun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started_by = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0"}
+    for name, value in {**started_by, "LOCAL_RANK": "0", "GROUP_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    trainer = create_trainer({"trainer": {"accelerator": "cpu", "devices": 2}}, default_root_dir=tmp_path)
+    assert trainer.world_size == 2
+
+
+@pytest.mark.parametrize("arguments", [{}, {"devices": "auto"}])
+def test_a_step_takes_one_device_of_a_host_with_more(
+    arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from lightning.pytorch.accelerators import CPUAccelerator
+
+    monkeypatch.setattr(CPUAccelerator, "auto_device_count", staticmethod(lambda: 4))
+    trainer = create_trainer({"trainer": {"accelerator": "cpu", **arguments}}, default_root_dir=tmp_path)
+    assert trainer.world_size == 1
+
+
+def test_overfitting_is_on_the_first_batches(tmp_path: Path) -> None:
+    cfg = {"trainer": {"accelerator": "cpu", "overfit_batches": 3}}
+    trainer = create_trainer(cfg, default_root_dir=tmp_path)
+    assert (trainer.limit_train_batches, trainer.limit_val_batches) == (3, 3)
+    trainer = create_trainer(cfg, default_root_dir=tmp_path, limit_val_batches=0)
+    assert (trainer.limit_train_batches, trainer.limit_val_batches) == (3, 0)
+
+
+def test_checking_a_trainer_writes_nothing(learning_config: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = learning_config(logging={"loggers": ["csv", "tensorboard"]})
+    cfg["callbacks"]["checkpoint"]["every_n_epochs"] = 1
+    check_trainer(cfg)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_default_config_makes_a_trainer_that_stays_in_its_folder(

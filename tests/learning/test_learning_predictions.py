@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mml_core.learning.metrics import compute_metrics
+from mml_core.learning.module import MMLModule
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.predictions import (
     Predictions,
@@ -31,8 +32,8 @@ def predictions(task_type: str, split: str = "val", *, targets: bool = True) -> 
         truth = torch.randn(COUNT, width, generator=generator)
     else:  # images of different sizes
         sizes = [(4 + number, 5) for number in range(COUNT)]
-        outputs = [torch.randint(0, 3, size, generator=generator) for size in sizes]
-        truth = [torch.randint(0, 3, size, generator=generator) for size in sizes]
+        outputs = [torch.randint(0, 3, size, generator=generator, dtype=torch.uint8) for size in sizes]
+        truth = [torch.randint(0, 3, size, generator=generator, dtype=torch.uint8) for size in sizes]
     return Predictions(
         output=TaskOutput(task="a+nested?0", task_type=task_type, width=width),
         fold=2,
@@ -89,7 +90,7 @@ def test_labelled_and_unlabelled_share_a_file(tmp_path: Path) -> None:
 
 
 def test_a_mask_of_many_classes_and_one_pixel(tmp_path: Path) -> None:
-    mask = torch.tensor([[300, 0], [65535, 255]])
+    mask = torch.tensor([[300, 0], [65535, 255]], dtype=torch.int32)
     made = Predictions(
         output=TaskOutput(task="a", task_type="semantic_segmentation", width=65536),
         fold=0,
@@ -100,6 +101,17 @@ def test_a_mask_of_many_classes_and_one_pixel(tmp_path: Path) -> None:
     )
     save_predictions(tmp_path / "p.parquet", [made])
     assert torch.equal(load_predictions(tmp_path / "p.parquet")[0].outputs[0], mask)
+
+
+@pytest.mark.parametrize(("classes", "dtype"), [(3, torch.uint8), (300, torch.int32)])
+def test_masks_of_a_split_are_kept_small(classes: int, dtype: torch.dtype) -> None:
+    output = TaskOutput(task="a", task_type="semantic_segmentation", width=classes)
+    model = MMLModule(torch.nn.Conv2d(1, classes, 1), [output])
+    batch = {"image": torch.randn(2, 1, 4, 4), "target": torch.full((2, 4, 4), 2), "index": torch.arange(2)}
+    (predicted,) = model.predict_step(batch, 0).values()
+    assert predicted["output"].dtype == predicted["target"].dtype == dtype
+    assert torch.equal(predicted["target"].long(), batch["target"])
+    assert torch.equal(predicted["output"].long(), model.predict(batch["image"]).argmax(1))
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Losses, heads and metrics give the numbers of scikit-learn, or of a closed form."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -186,6 +187,25 @@ def test_losses_by_name_take_their_arguments() -> None:
     assert loss(logits, target) == pytest.approx(expected)
     by_ref = build_loss("regression", {"regression": {"name": "torch.nn:HuberLoss", "kwargs": {"delta": 2}}})
     assert by_ref(torch.tensor([[1.0]]), torch.tensor([[4.0]])).item() == pytest.approx(2 * (3 - 1))
+
+
+def test_the_cross_entropy_of_pixels_is_that_of_images() -> None:
+    logits = torch.randn(2, 3, 5, 4, generator=generator())
+    target = torch.randint(0, 3, (2, 5, 4), generator=generator())
+    chosen = {"name": "cross_entropy", "kwargs": {"weight": [1.0, 2.0, 5.0], "label_smoothing": 0.1}}
+    loss = build_loss("semantic_segmentation", {"semantic_segmentation": chosen})
+    expected = functional.cross_entropy(
+        logits, target, weight=torch.tensor([1.0, 2.0, 5.0]), label_smoothing=0.1
+    )
+    assert loss(logits, target).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dice_ce", "cross_entropy"])
+def test_losses_of_masks_are_deterministic_on_cuda(name: str, operations: Any) -> None:
+    loss = build_loss("semantic_segmentation", {"semantic_segmentation": {"name": name}})
+    with operations() as used:
+        loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64))
+    assert not [each for each in used if "nll_loss2d" in each]
 
 
 @pytest.mark.parametrize(
