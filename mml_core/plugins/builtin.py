@@ -107,3 +107,8 @@ def mml_executors() -> Iterator[ExecutorSpec]:
         target="mml_core.scheduling.executors:SequentialExecutor",
         summary="one step after the other in this process",
     )
+    yield ExecutorSpec(
+        name="processes",
+        target="mml_core.scheduling.processes:ProcessesExecutor",
+        summary="steps at the same time, each in a fresh process of this machine",
+    )
