@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import TYPE_CHECKING, cast
 
 from mml_core.plugins.names import split_qualified
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from mml_core.plugins import PluginManager, TagSpec
 
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.\-]*:)?[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_LONGEST = 100
+_SHOWN = 60
+_MOST_DIGITS = 9
+_MOST_SAMPLES = 2**31
 _ARGUMENT = re.compile(r"[^+?/\\,\x00-\x1f]+")
 _SYNTAX = "write task+tag?argument, such as digits+nested?0"
 
@@ -48,7 +53,9 @@ def parse_task_name(text: str) -> tuple[str, list[Tag]]:
         _check_name(name, "tag", text)
         for arg in args:
             if not _ARGUMENT.fullmatch(arg):
-                raise TaskNameError(f"Tag '{name}' in '{text}' has the argument {arg!r}: {_SYNTAX}.")
+                raise TaskNameError(
+                    f"Tag '{name}' in {_short(text)!r} has the argument {_short(arg)!r}: {_SYNTAX}."
+                )
         tags.append(Tag(name, tuple(args)))
     return base, tags
 
@@ -67,9 +74,18 @@ def without_provider(text: str) -> str:
 def _check_name(name: str, kind: str, text: str) -> None:
     if not _NAME.fullmatch(name):
         raise TaskNameError(
-            f"'{text}' has the {kind} {name!r}, which has to begin with a letter or digit and to hold "
-            f"letters, digits, '_', '.' and '-' only, after 'provider:' or alone: {_SYNTAX}."
+            f"{_short(text)!r} has the {kind} {_short(name)!r}, which begins with a letter or digit and "
+            f"holds letters, digits, '_', '.' and '-' only, after 'provider:' or alone: {_SYNTAX}."
         )
+    if len(name) > _LONGEST:
+        raise TaskNameError(
+            f"The {kind} '{_short(name)}' has {len(name)} characters; at most {_LONGEST} are possible: "
+            "use a shorter one."
+        )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def apply_tags(
@@ -120,12 +136,25 @@ def apply_duplicate(task: TaskDescription, times: str = "2", *, seed: int) -> Ta
 
     number = _whole_number(times, "duplicate", minimum=1)
     samples = task.samples
+    if len(samples) * number > _MOST_SAMPLES:
+        raise TaskNameError(
+            f"Tag 'duplicate?{times}' would make {len(samples) * number} samples of '{_short(task.name)}': "
+            f"at most {_MOST_SAMPLES} are possible."
+        )
     rows = np.repeat(np.arange(len(samples), dtype=np.int64), number)
     ids = samples.column("sample_id").to_pylist()
-    copies = [f"{name}~{copy}" if copy else name for name in ids for copy in range(number)]
-    table = samples.take(rows).with_columns({"sample_id": copies})
+    table = samples.take(rows).with_columns({"sample_id": list(_ids_of_copies(ids, number))})
     counts = {index: count * number for index, count in task.class_counts.items()}
     return task.with_samples(table, class_counts=counts)
+
+
+def _ids_of_copies(ids: Sequence[str], times: int) -> Iterator[str]:
+    """Yield each id and those of its copies: ``<id>~<n>``, with numbers that no other sample has."""
+    taken = set(ids)
+    for name in ids:
+        yield name
+        free = (copy for copy in (f"{name}~{number}" for number in count(1)) if copy not in taken)
+        yield from islice(free, times - 1)
 
 
 def apply_nested(task: TaskDescription, fold: str, *, seed: int) -> TaskDescription:
@@ -157,6 +186,9 @@ def apply_nested(task: TaskDescription, fold: str, *, seed: int) -> TaskDescript
 
 
 def _whole_number(text: str, tag: str, *, minimum: int) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= minimum):
-        raise TaskNameError(f"Tag '{tag}?{text}' needs a whole number of at least {minimum}.")
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) >= minimum):
+        raise TaskNameError(
+            f"Tag '{tag}?{_short(text)}' needs a whole number of at least {minimum} and at most "
+            f"{_MOST_DIGITS} digits."
+        )
     return int(text)

@@ -48,6 +48,14 @@ def test_a_name_written_otherwise_is_refused(name):
         parse_task_name(name)
 
 
+@pytest.mark.parametrize("name", ["x" * 101, "a\nb", f"a+{'x' * 101}", " " * 5000, f"a+b?{'/' * 5000}"])
+def test_a_name_of_any_length_is_refused_in_one_short_line(name):
+    with pytest.raises(TaskNameError) as caught:
+        parse_task_name(name)
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
 def get(data, name, plugins):
     return TaskIndex(data).get(name, plugins=plugins)
 
@@ -67,6 +75,13 @@ def test_duplicate_repeats_samples_in_their_place(colours, plugins):
     assert ids[:3] == ["00", "00~1", "00~2"]
     assert [task.samples.row_on_disk(row) for row in range(4)] == [0, 0, 0, 1]
     assert task.samples.row(1) == {**plain.samples.row(0), "sample_id": "00~1"}
+
+
+def test_copies_of_copies_have_ids_of_their_own(colours, plugins):
+    task = get(colours, "colours+duplicate?2+duplicate?3", plugins)
+    ids = task.samples.column("sample_id").to_pylist()
+    assert len(set(ids)) == len(ids) == 144
+    assert ids[:6] == ["00", "00~2", "00~3", "00~1", "00~1~1", "00~1~2"]
 
 
 def test_nested_makes_a_fold_the_test_split(colours, plugins):
@@ -89,7 +104,18 @@ def test_tags_apply_one_after_the_other(colours, plugins):
 
 
 @pytest.mark.parametrize(
-    "tag", ["nested?9", "nested?x", "nested?-1", "nested", "duplicate?0", "identity?1", "duplicate?1?2"]
+    "tag",
+    [
+        "nested?9",
+        "nested?x",
+        "nested?-1",
+        "nested",
+        "duplicate?0",
+        "identity?1",
+        "duplicate?1?2",
+        "duplicate?999999999",
+        "duplicate?" + "9" * 5000,
+    ],
 )
 def test_an_argument_that_does_not_fit_is_named(colours, plugins, tag):
     with pytest.raises(TaskNameError, match=tag.split("?")[0]):
