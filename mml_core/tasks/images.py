@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
 _WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _PLAIN_MODES = {"L": "L", "1": "L", "RGB": "RGB", "RGBA": "RGBA", "LA": "L", "CMYK": "RGB", "YCbCr": "RGB"}
+_NPY = b"\x93NUMPY"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -36,7 +37,7 @@ def read_image(path: Path) -> NDArray[Any]:
 
 def decode_image(data: bytes, path: Path) -> NDArray[Any]:
     """The same from the bytes of a file; ``path`` is named in errors."""
-    if data.startswith(b"\x93NUMPY"):
+    if data.startswith(_NPY):
         array = _load_npy(data, path)
         if array.ndim == 2:
             array = array[:, :, None]
@@ -53,6 +54,11 @@ def decode_image(data: bytes, path: Path) -> NDArray[Any]:
     return array
 
 
+def has_alpha(data: bytes, image: NDArray[Any]) -> bool:
+    """Tell whether the last channel of an image is transparency: in a picture of four, never in an array."""
+    return image.shape[2] == 4 and not data.startswith(_NPY)
+
+
 def read_mask(path: Path) -> NDArray[Any]:
     """Read the class of every pixel from a single-channel PNG, TIFF or npy file.
 
@@ -67,7 +73,7 @@ def read_mask(path: Path) -> NDArray[Any]:
 
 def decode_mask(data: bytes, path: Path) -> NDArray[Any]:
     """The same from the bytes of a file; ``path`` is named in errors."""
-    if data.startswith(b"\x93NUMPY"):
+    if data.startswith(_NPY):
         array = _load_npy(data, path)
     else:
         array = _decode_with_pillow(data, path, indices=True)[:, :, 0]
@@ -80,22 +86,6 @@ def decode_mask(data: bytes, path: Path) -> NDArray[Any]:
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint16).max):
         raise ImageError(f"Mask {path} has classes from {array.min()} to {array.max()}: 0 to 65535 are read.")
     return array.astype(np.uint16)
-
-
-def fit_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Return an image with the channels its task has: grey is repeated, transparency is left out.
-
-    Raises:
-        ValueError: That is not possible without losing colour.
-    """
-    has = image.shape[2]
-    if has == channels:
-        return image
-    if has == 1:
-        return np.repeat(image, channels, axis=2)
-    if has == 4 and channels == 3:
-        return image[:, :, :3]
-    raise ValueError(f"an image of {has} channels does not fit a task of {channels}")
 
 
 def _read(path: Path) -> bytes:

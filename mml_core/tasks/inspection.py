@@ -13,7 +13,7 @@ import numpy as np
 from mml_core.storage.hashing import sha256_bytes
 from mml_core.tasks.description import Sizes
 from mml_core.tasks.errors import CreationError, DamagedTaskError, ImageError
-from mml_core.tasks.images import decode_image, decode_mask
+from mml_core.tasks.images import decode_image, decode_mask, has_alpha
 
 Progress = Callable[[int, int], None]
 """Called with how many samples are done, and how many there are."""
@@ -45,7 +45,7 @@ class Inspection:
 
     @property
     def channels(self) -> int:
-        """Channels of the file."""
+        """Channels of the file, without transparency."""
         return len(self.sums)
 
 
@@ -72,6 +72,8 @@ class Inspector:
         """
         data, sha256 = self._load(image)
         array = decode_image(data, self.root / image)
+        if has_alpha(data, array):
+            array = array[:, :, :3]  # transparency is left out
         flat = array.reshape(-1, array.shape[2]).astype(np.uint64)
         scale = float(np.iinfo(array.dtype).max)
         pixels = () if mask is None else self._class_pixels(mask, array.shape[:2])
@@ -169,15 +171,15 @@ def image_statistics(everything: Sequence[Inspection], train: Sequence[Inspectio
 
 
 def _common_channels(found: set[int]) -> int:
-    if len(found) == 1 and found != {4}:
+    if len(found) == 1:
         return next(iter(found))
-    if found <= {1, 3, 4}:
-        return 3  # grey is repeated, transparency is left out
+    if found == {1, 3}:
+        return 3  # grey is repeated
     raise CreationError(f"Images of {sorted(found)} channels do not go together in one task.")
 
 
 def _spread(values: tuple[float, ...], channels: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.asarray(values * channels if len(values) == 1 else values[:channels], dtype=np.float64)
+    return np.asarray(values * channels if len(values) == 1 else values, dtype=np.float64)
 
 
 def _batches(files: Sequence[tuple[str, str | None]]) -> Iterator[Iterable[tuple[str, str | None]]]:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mml_core.tasks.errors import ImageError
-from mml_core.tasks.images import fit_channels, read_image, read_mask
+from mml_core.tasks.images import read_image, read_mask
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -120,10 +120,3 @@ def test_masks_are_classes_not_colours(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "j.jpg")
     with pytest.raises(ImageError, match=r"j\.jpg"):
         read_mask(tmp_path / "j.jpg")
-
-
-def test_channels_are_made_to_fit():
-    assert fit_channels(GREY[:, :, None], 3).shape == (5, 7, 3)
-    np.testing.assert_array_equal(fit_channels(np.dstack([RGB, GREY]), 3), RGB)
-    with pytest.raises(ValueError, match="does not fit"):
-        fit_channels(RGB, 1)
