@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -211,9 +212,15 @@ class TaskBuilder:
                 near = near_matches(label, self.class_names)
                 raise self._wrong(sample_id, f"'{label}' is no class of the task.{near}")
             return self.class_names.index(label)
-        if not 0 <= label < len(self.class_names):
+        try:
+            index = operator.index(label)
+        except TypeError:
+            raise self._wrong(
+                sample_id, f"label {label!r} is neither a class name nor a whole number"
+            ) from None
+        if not 0 <= index < len(self.class_names):
             raise self._wrong(sample_id, f"label {label} is none of the {len(self.class_names)} classes")
-        return int(label)
+        return index
 
     def _check_labels(self, sample_id: str, labels: Sequence[float]) -> list[float]:
         numbers = [float(each) for each in labels]

@@ -127,3 +127,23 @@ class HeaderView:
     def preprocessing(self) -> str:
         """Id of the preprocessing the folder holds, ``"none"`` for the raw images."""
         return self.header.preprocessing
+
+    @property
+    def dataset_sha256(self) -> str:
+        """Digest of the dataset's manifest when the task was made."""
+        return self.header.dataset_sha256
+
+    @property
+    def samples_sha256(self) -> str:
+        """SHA-256 of the sample table; empty where a tag has changed it."""
+        return self.header.samples_sha256
+
+    @property
+    def created(self) -> str:
+        """When the task was made, ISO 8601 in UTC."""
+        return self.header.created
+
+    @property
+    def schema_version(self) -> int:
+        """Version of the header's layout."""
+        return self.header.schema_version

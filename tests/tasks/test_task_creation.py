@@ -83,6 +83,18 @@ def test_grey_and_colour_go_together(workshop):
     np.testing.assert_allclose(task.means, [0.3, 0.1, 0.2])
 
 
+def test_four_channels_of_an_array_are_no_transparency(workshop):
+    for i in range(2):
+        np.save(workshop.root / f"{i}.npy", np.full((2, 2, 4), [102, 0, 51, 153 + i], np.uint8))
+        workshop.add(image=f"{i}.npy", label=i)
+    task = workshop.finish()
+    assert task.channels == 4
+    np.testing.assert_allclose(task.means, [0.4, 0.0, 0.2, 0.6], atol=0.002)
+    workshop.add(image=workshop.image(np.full((2, 2, 4), 7, np.uint8)), label=1)
+    with pytest.raises(CreationError, match=r"Images of \[3, 4\] channels do not go together"):
+        workshop.finish()
+
+
 def test_sixteen_bits_are_on_the_same_scale(workshop):
     for i in range(2):
         workshop.add(image=workshop.image(np.full((2, 2), 13107 + i, np.uint16)), label=i)
@@ -180,6 +192,7 @@ def test_leakage_is_refused_or_warned_of(workshop, what, sides, leak):
     [
         ({"label": 2}, "label 2 is none of the 2 classes"),
         ({"label": "c"}, "'c' is no class"),
+        ({"label": 0.7}, "label 0.7 is neither a class name nor a whole number"),
         ({}, "label is missing"),
         ({"label": 0, "value": 1.0}, "takes no value"),
         ({"label": 0, "split": "val"}, "split 'val'"),
