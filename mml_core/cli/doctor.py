@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 _PACKAGES = ("torch", "lightning", "hydra-core", "omegaconf", "pluggy", "numpy", "pyarrow")
 
 
+_USABLE = {"data": ("writable", "read-only", "will be made"), "results": ("writable", "will be made")}
+"""States of a folder that mml works with: reading data is enough for many modes, results are written."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -20,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; the exit code is 1 where something does not work."""
-    from mml_core.cli.environment import discover_plugins
+    from mml_core.cli.environment import inspect_plugins
     from mml_core.config.locations import resolve_locations
     from mml_core.schedulers.tables import show
 
     locations = resolve_locations()
-    plugins = discover_plugins(args)
+    plugins = inspect_plugins(args)
     folders = [
         {"what": what, "path": str(path), "why": locations.why[what], "state": _state_of(path)}
         for what, path in (("data", locations.data), ("results", locations.results))
@@ -34,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         "folders": folders,
         "versions": _versions(),
         "plugins": _plugins(plugins),
+        "wrong": [{"wrong": line} for line in plugins.warnings()],
         "checks": _checks(plugins),
     }
     if args.json:
@@ -51,22 +58,33 @@ def run(args: argparse.Namespace) -> int:
             title="plugins",
             empty="none installed",
         )
+        if report["wrong"]:
+            print()
+            show(report["wrong"], ("wrong",))
         print()
         show(report["checks"], ("check", "provider", "ok", "message"), title="checks", empty="none")
     healthy = all(check["ok"] for check in report["checks"])
-    usable = all(not folder["state"].startswith("not ") for folder in folders)
+    usable = all(folder["state"] in _USABLE[folder["what"]] for folder in folders)
     broken = any(info.broken for info in plugins.plugins.values())
     return 0 if healthy and usable and not broken else 1
 
 
 def _state_of(path: Path) -> str:
     """Say whether a folder can be used; one that is not there can be made where its parent is writable."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  # answers for what cannot be looked at, where Path raises
+        if not os.access(path, os.R_OK | os.X_OK):
+            return "not readable"
         return "writable" if os.access(path, os.W_OK) else "read-only"
-    if path.exists():
+    if os.path.lexists(path):
         return "not a folder"
-    parent = next(parent for parent in path.parents if parent.exists())
-    return "will be made" if os.access(parent, os.W_OK) else f"not there, and {parent} is read-only"
+    parent = next(parent for parent in path.parents if os.path.lexists(parent))
+    if not os.path.isdir(parent):  # noqa: PTH112  # as above
+        return f"cannot be made: {parent} is not a folder"
+    return (
+        "will be made"
+        if os.access(parent, os.W_OK | os.X_OK)
+        else f"cannot be made: {parent} cannot be written to"
+    )
 
 
 def _versions() -> list[dict[str, Any]]:
@@ -98,12 +116,16 @@ def _plugins(plugins: PluginManager) -> list[dict[str, Any]]:
 
 def _checks(plugins: PluginManager) -> list[dict[str, Any]]:
     """Run every health check; one that raises has failed."""
+    from mml_core.plugins.calls import Raised
+    from mml_core.plugins.refs import describe
+
     rows = []
     for item in plugins.health_checks.items():
         try:
-            result = plugins.resolve(item)()
+            with contextlib.redirect_stdout(sys.stderr):  # what a check prints must not end up in --json
+                result = plugins.resolve(item)()
             ok, message = bool(result.ok), str(result.message)
-        except Exception as error:
-            ok, message = False, f"the check itself failed: {type(error).__name__}: {error}"
+        except Raised as error:
+            ok, message = False, f"the check itself failed: {describe(error)}"
         rows.append({"check": item.name, "provider": item.provider, "ok": ok, "message": message})
     return rows

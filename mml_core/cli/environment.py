@@ -20,14 +20,36 @@ class UnknownProjectError(MMLError):
 
 
 def discover_plugins(arguments: argparse.Namespace) -> PluginManager:
-    """Find the plugins that may be used; one warning line on standard error for each broken one."""
+    """Find the plugins that may be used; one warning line on standard error for each broken one.
+
+    Raises:
+        UnknownPluginError: ``--without-plugin`` names one that is not installed.
+        PluginFailedError: One is broken, and ``MML_PLUGIN_STRICT=1``.
+    """
+    plugins = _discover(arguments, strict=None)
+    for warning in plugins.warnings():
+        print(f"mml: warning: {warning}", file=sys.stderr)
+    return plugins
+
+
+def inspect_plugins(arguments: argparse.Namespace) -> PluginManager:
+    """Find the plugins to say what is wrong with them: nothing is printed, and none ends mml.
+
+    Raises:
+        UnknownPluginError: ``--without-plugin`` names one that is not installed.
+    """
+    return _discover(arguments, strict=False)
+
+
+def _discover(arguments: argparse.Namespace, *, strict: bool | None) -> PluginManager:
     from mml_core.plugins import PluginManager
     from mml_core.plugins.blocking import Blocking
 
-    blocking = Blocking.from_environment(no_plugins=arguments.no_plugins, without=arguments.without_plugin)
-    plugins = PluginManager.discover(blocking=blocking)
-    for warning in plugins.warnings():
-        print(f"mml: warning: {warning}", file=sys.stderr)
+    without = arguments.without_plugin
+    blocking = Blocking.from_environment(no_plugins=arguments.no_plugins, without=without)
+    plugins = PluginManager.discover(blocking, strict)
+    for name in Blocking(without=without).unknown(plugins.plugins):
+        plugins.plugin(name)  # raises, with near matches
     return plugins
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,11 @@ from mml_core.errors import MMLError, near_matches
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from mml_core.plugins.discovery import ModuleEntryPoint
+
 COMMANDS = {
     "run": ("mml_core.cli.run", "run a mode over tasks, or go on with a run"),
+    "work": ("mml_core.cli.work", "do steps of a run that another process drives"),
     "modes": ("mml_core.cli.modes", "list the modes that `run` knows"),
     "tasks": ("mml_core.cli.tasks", "list, show and add tasks"),
     "runs": ("mml_core.cli.runs", "list and show the runs of a project"),
@@ -25,6 +29,18 @@ COMMANDS = {
 }
 SUBCOMMANDS = {("tasks", "add"): "mml_core.cli.tasks_add"}
 """Words after a command that have a module of their own."""
+
+_PLACES = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.EDQUOT,
+)
+"""Errors of the system that are about the place mml was told to work in."""
 
 BROKEN_PIPE = 141
 INTERRUPTED = 130
@@ -44,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    if argv is None and "run" in arguments:
+    if argv is None and {"run", "work"} & set(arguments):
         _heed_signals()
     try:
         code = _dispatch(arguments)
@@ -70,6 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None and error.errno in _PLACES:
+            _say(f"'{error.filename}' cannot be used: {error.strerror}; repair it or choose another place.")
+            return 2
         _say(f"unexpected {type(error).__name__}: {error}. Run it again with --debug for the traceback.")
         return 1
 
@@ -126,14 +145,16 @@ def _run(name: str, module: ModuleType, arguments: list[str]) -> int:
 
 def _run_from_plugin(name: str, arguments: list[str]) -> int:
     """Run a command that a plugin brings; nothing of it is imported before it is asked for by name."""
+    from mml_core.cli.entry_points import entry_points
     from mml_core.cli.parsing import Parser, UsageError
+    from mml_core.plugins.discovery import COMMAND_GROUP
 
-    found = _plugin_commands().get(name)
+    found = entry_points(COMMAND_GROUP).find(name)
     if found is None:
         commands = [*COMMANDS, *_plugin_commands()]
         what = "option" if name.startswith("-") else "command"
         raise UsageError(f"There is no {what} '{name}'.{near_matches(name, commands)} See `mml --help`.")
-    module = found.load()
+    module: Any = found.load()
     parser = Parser(prog=f"mml {name}", description=module.__doc__, allow_abbrev=False)
     module.add_arguments(parser)
     if "--debug" not in parser._option_string_actions:
@@ -141,15 +162,16 @@ def _run_from_plugin(name: str, arguments: list[str]) -> int:
     return int(module.run(parser.parse_args(arguments)) or 0)
 
 
-def _plugin_commands() -> dict[str, Any]:
-    """Return the commands of installed distributions by name, from metadata alone; built-in names win."""
+def _plugin_commands() -> dict[str, ModuleEntryPoint]:
+    """Return the commands of plugins, from metadata alone, by their names or, where taken, with provider."""
     from mml_core.plugins.discovery import command_entry_points
 
-    found: dict[str, Any] = {}
-    for point in command_entry_points():
-        if point.name not in COMMANDS:
-            found.setdefault(point.name, point)
-    return found
+    points = command_entry_points()
+    taken = [*COMMANDS, *(point.name for point in points)]
+    return {
+        point.name if taken.count(point.name) == 1 else f"{point.distribution}:{point.name}": point
+        for point in points
+    }
 
 
 def _help() -> str:

@@ -35,7 +35,7 @@ def mode_rows(plugins: PluginManager) -> list[dict[str, Any]]:
     """Return one row per mode that a scheduler record or a config file of a plugin brings."""
     rows = [
         {
-            "mode": item.record.name,
+            "mode": plugins.schedulers.label(item),
             "provider": item.provider,
             "subroutines": list(item.record.subroutines),
             "summary": item.record.summary,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mml_core.errors import MMLError, near_matches
@@ -65,6 +66,13 @@ def _add_common(parser: argparse.ArgumentParser, names: list[str], *, below: boo
         if isinstance(action, argparse._SubParsersAction):
             for inner in dict.fromkeys(action.choices.values()):
                 _add_common(inner, names, below=True)
+
+
+def parse_common(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what every command understands of arguments whose other options are not known yet."""
+    parser = Parser(add_help=False, allow_abbrev=False)
+    add_common(parser)
+    return parser.parse_known_args(arguments)[0]
 
 
 class _Collect(argparse.Action):

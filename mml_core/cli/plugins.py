@@ -42,26 +42,14 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.action == "hooks":
         return _hooks(args.name, as_json=args.json)
-    plugins = _discover(args)
+    from mml_core.cli.environment import discover_plugins, inspect_plugins
+
     if args.action == "list":
-        return _list(plugins, every=args.all, as_json=args.json)
+        return _list(discover_plugins(args), every=args.all, as_json=args.json)
+    plugins = inspect_plugins(args)
     if args.action == "info":
         return _info(plugins.plugin(args.name), traceback=args.traceback, as_json=args.json)
     return _doctor(plugins, as_json=args.json)
-
-
-def _discover(args: argparse.Namespace) -> PluginManager:
-    from mml_core.plugins.blocking import Blocking
-    from mml_core.plugins.manager import PluginManager
-
-    blocking = Blocking.from_environment(
-        no_plugins=getattr(args, "no_plugins", False), without=getattr(args, "without_plugin", None) or ()
-    )
-    plugins = PluginManager.discover(blocking)
-    if args.action == "list":  # the others print it as what they are asked for
-        for warning in plugins.warnings():
-            print(f"mml: warning: {warning}", file=sys.stderr)
-    return plugins
 
 
 def _list(plugins: PluginManager, *, every: bool, as_json: bool) -> int:
@@ -94,9 +82,7 @@ def _quiet(info: PluginInfo) -> bool:
 
 
 def _contents(info: PluginInfo) -> str:
-    kinds = (
-        f"{len(found)} {_words(kind, len(found))}" for kind, found in info.contributions.items() if found
-    )
+    kinds = (f"{len(names)} {_words(kind, len(names))}" for kind, names in info.contents().items())
     return ", ".join(kinds) or "nothing"
 
 
@@ -120,8 +106,7 @@ def _info(info: PluginInfo, *, traceback: bool, as_json: bool) -> int:
         ("import time", seconds),
         ("hooks", ", ".join(info.hooks)),
     ]
-    for kind, found in info.contributions.items():
-        rows.append((kind.replace("_", " "), ", ".join(each.name for each in found)))
+    rows += [(kind.replace("_", " "), ", ".join(names)) for kind, names in info.contents().items()]
     rows += [("note", note) for note in info.notes]
     width = max(len(label) for label, _ in rows) + 2
     for label, value in rows:

@@ -48,8 +48,8 @@ def _show(project: Any, name: str, *, as_json: bool, debug: bool) -> int:
     import json
 
     from mml_core.schedulers.tables import show
-    from mml_core.scheduling.run_directory import RunDirectory
     from mml_core.scheduling.planning import plan_of_run
+    from mml_core.scheduling.run_directory import RunDirectory
     from mml_core.scheduling.runs import find_run, summarise
 
     path = find_run(project, name)

@@ -9,18 +9,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mml_core.cli.parsing import Parser, UsageError, add_common
+from mml_core.cli.parsing import Parser, UsageError, add_common, parse_common
 from mml_core.errors import MMLError, near_matches
 
 if TYPE_CHECKING:
     from mml_core.plugins.blocking import Blocking
-
-IMPORTER_GROUP = "mml.importers"
-"""Entry points to light modules with ``add_arguments(parser)`` and ``read(args)``; the latter returns a
-function that fills an empty dataset folder and returns the ``TaskBuilder`` that describes it."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
@@ -41,35 +36,30 @@ def run(args: argparse.Namespace) -> int:
     """Import the images and make the task."""
     from mml_core.plugins.blocking import Blocking
 
-    no_plugins = args.no_plugins or "--no-plugins" in args.rest
-    blocking = Blocking.from_environment(no_plugins=no_plugins, without=args.without_plugin)
-    module = _importer(args.importer, blocking)
+    inner = parse_common(args.rest)
+    no_plugins, without = args.no_plugins or inner.no_plugins, [*args.without_plugin, *inner.without_plugin]
+    module = _importer(args.importer, Blocking.from_environment(no_plugins=no_plugins, without=without))
     parser = Parser(prog=f"mml tasks add {args.importer}", description=module.__doc__, allow_abbrev=False)
     module.add_arguments(parser)
     _add_task_arguments(parser)
     add_common(parser)
-    return _add(module, parser.parse_args(args.rest))
+    wanted = parser.parse_args(args.rest)
+    wanted.no_plugins, wanted.without_plugin = no_plugins, without
+    return _add(module, wanted)
 
 
 def _importer(name: str, blocking: Blocking) -> Any:
-    from mml_core.plugins.discovery import find_distributions
+    from mml_core.cli.entry_points import entry_points
+    from mml_core.plugins.discovery import IMPORTER_GROUP
 
-    found = {
-        point: (distribution.name, value)
-        for distribution in find_distributions()
-        if blocking.why(distribution.name) is None
-        for point, value in distribution.group(IMPORTER_GROUP)
-    }
-    if name not in found:
-        near = near_matches(name, found)
-        have = f"There are: {', '.join(sorted(found))}." if found else "No plugin brings any."
-        advice = "" if found else " folder, csv and pairs come with `pip install mml-plugin-tasks`."
-        raise NoImporterError(f"There is no importer '{name}'.{near} {have}{advice}")
-    provider, value = found[name]
-    try:
-        return import_module(value)
-    except ImportError as error:
-        raise NoImporterError(f"The importer '{name}' of {provider} cannot be loaded: {error}.") from error
+    importers = entry_points(IMPORTER_GROUP, blocking)
+    found = importers.find(name)
+    if found is None:
+        names = importers.names()
+        have = f"There are: {', '.join(names)}." if names else "No plugin brings any."
+        advice = "" if names else " folder, csv and pairs come with `pip install mml-plugin-tasks`."
+        raise NoImporterError(f"There is no importer '{name}'.{near_matches(name, names)} {have}{advice}")
+    return found.load()
 
 
 def _add_task_arguments(parser: argparse.ArgumentParser) -> None:

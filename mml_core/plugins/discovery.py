@@ -24,9 +24,10 @@ IMPORTER_GROUP = "mml.importers"
 """Entry points to light modules with ``add_arguments(parser)`` and ``read(args)``; the latter returns a
 function that fills an empty dataset folder and returns the ``TaskBuilder`` that describes it."""
 
-_NOUNS = {COMMAND_GROUP: "command", IMPORTER_GROUP: "importer"}
+NOUNS = {COMMAND_GROUP: "command", IMPORTER_GROUP: "importer"}
+"""What an entry point of a group is called in messages."""
 _FUNCTIONS = {COMMAND_GROUP: ("add_arguments", "run"), IMPORTER_GROUP: ("add_arguments", "read")}
-GROUPS = (PLUGIN_GROUP, *_NOUNS)
+GROUPS = (PLUGIN_GROUP, *NOUNS)
 """All groups of entry points that mml reads."""
 
 
@@ -85,7 +86,7 @@ class ModuleEntryPoint:
 
     def __init__(self, group: str, name: str, value: str, found: Distribution) -> None:
         self.name = name
-        self.noun = _NOUNS[group]
+        self.noun = NOUNS[group]
         self.value = value
         self._functions = _FUNCTIONS[group]
         self._found = found

@@ -1,5 +1,6 @@
 """Jobs of `mml run`: sweeps, failures, conflicts of plugins, logs, and going on after a kill."""
 
+import json
 import os
 import signal
 import subprocess
@@ -163,11 +164,20 @@ def test_a_killed_run_is_continued_and_its_log_goes_on(places: Path, install: Ca
     assert (log.count("working on 0"), log.count("working on 1")) == (1, 2)
 
 
+def test_a_mode_that_shares_its_name_is_listed_by_its_provider(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = PLUGIN.replace('"NAME"', '"train"').replace("NAME", "toytrain").replace("KEY", "toytrain")
+    FakeDistribution.plugin("toytrain", source).write(site)
+    assert main(["modes", "--json"]) == 0
+    modes = [row["mode"] for row in json.loads(capsys.readouterr().out)]
+    assert modes.count("train") == 1
+    assert "mml-plugin-toytrain:train" in modes
+
+
 def test_runs_are_listed_by_when_they_were_created(
     install: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import json
-
     install("toylist")
     names = iter(["2020-01-01_00-00-00_ffff", "2020-01-01_00-00-00_aaaa"])
     monkeypatch.setattr("mml_core.config.run_directory.run_name", lambda: next(names))

@@ -1,6 +1,7 @@
 """The `mml` command: dispatch, help, errors and exit codes, in this process."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,7 @@ def test_config_show_documents_an_option_that_a_record_stands_for(
 def test_config_show_without_a_name_lists_groups(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "--json"]) == 0
     rows = {row["group"]: row["options"] for row in json.loads(capsys.readouterr().out)}
-    assert rows["executor"] == ["sequential"]
+    assert rows["reuse"] == ["none"]
 
 
 def test_config_sources_name_file_override_and_environment(capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,3 +172,33 @@ def test_doctor_says_where_and_why(capsys: pytest.CaptureFixture[str], places: P
     assert folders["data"]["path"] == str(places / "data")
     assert folders["data"]["why"] == "environment variable MML_DATA_PATH"
     assert folders["data"]["state"] == "will be made"
+
+
+@pytest.mark.parametrize(("variable", "code"), [("MML_DATA_PATH", 0), ("MML_RESULTS_PATH", 1)])
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_doctor_minds_results_that_cannot_be_written_but_not_data(
+    variable: str, code: int, places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (places / "ours").mkdir(mode=0o500)
+    monkeypatch.setenv(variable, str(places / "ours"))
+    assert main(["doctor"]) == code
+
+
+@pytest.mark.parametrize("variable", ["MML_DATA_PATH", "MML_RESULTS_PATH"])
+def test_doctor_minds_a_folder_that_cannot_be_made(
+    variable: str, places: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (places / "file").touch()
+    monkeypatch.setenv(variable, str(places / "file" / "folder"))
+    assert main(["doctor"]) == 1
+    assert f"cannot be made: {places / 'file'} is not a folder" in capsys.readouterr().out
+
+
+def test_a_place_that_cannot_be_used_is_one_line_with_exit_code_2(
+    places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (places / "results").touch()
+    assert main(["run", "mode=clean", "seed=1,2", "-m"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"mml: '{places}/results/default/sweeps/")
+    assert "cannot be used: Not a directory; repair it or choose another place." in line

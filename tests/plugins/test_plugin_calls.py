@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from mml_core.cli.main import main
 from mml_core.plugins import (
     AmbiguousNameError,
     HookFailedError,
@@ -174,10 +175,10 @@ def test_a_registered_object_must_be_valid_and_its_name_free():
     assert SchedulerSpec.noun == "mode"
 
 
-def a_command(site, name, source, requires=("mml-core>=2,<3",)):
+def a_command(site, name, source, requires=("mml-core>=2,<3",), group="mml.commands", point=None):
     package = f"mml_{name}"
     FakeDistribution(
-        name=f"mml-plugin-{name}", entry_points={"mml.commands": {name: f"{package}.cli"}},
+        name=f"mml-plugin-{name}", entry_points={group: {point or name: f"{package}.cli"}},
         files={f"{package}/cli.py": source}, requires=requires,
     ).write(site.folder)  # fmt: skip
 
@@ -195,14 +196,17 @@ def test_a_command_is_known_from_metadata_and_imported_when_asked_for(site):
     a_command(site, "greet", GREET)
     a_command(site, "broken", "raise SystemExit(0)")
     a_command(site, "old", "raise AssertionError('imported')", requires=["mml-core<2"])
+    a_command(site, "silent", "def add_arguments(parser): pass")
     points = {point.name: point for point in command_entry_points(path=[str(site.folder)])}
-    assert list(points) == ["broken", "greet", "old"]
+    assert list(points) == ["broken", "greet", "old", "silent"]
     assert points["greet"].load().__doc__ == "Greet."
     assert points["greet"].distribution == "mml-plugin-greet"
     with pytest.raises(PluginFailedError, match="SystemExit"):
         points["broken"].load()
     with pytest.raises(PluginFailedError, match="needs mml-core<2"):
         points["old"].load()
+    with pytest.raises(PluginFailedError, match=r"'mml_silent\.cli' has no function run"):
+        points["silent"].load()
 
 
 def test_a_command_runs_and_a_broken_one_is_one_line(site):
@@ -214,3 +218,25 @@ def test_a_command_runs_and_a_broken_one_is_one_line(site):
     assert done.returncode == 2
     assert "nowhere_at_all" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_command_of_two_plugins_is_run_by_its_provider(site, capsys):
+    for name in ("pa", "pb"):
+        a_command(site, name, GREET.replace("hello", name), point="greet")
+    assert main(["greet", "you"]) == 2
+    assert "write 'mml-plugin-pa:greet' or 'mml-plugin-pb:greet'" in capsys.readouterr().err
+    assert main(["--help"]) == 0
+    assert "mml-plugin-pb:greet" in capsys.readouterr().out
+    assert main(["pb:greet", "you"]) == 0
+    assert capsys.readouterr().out == "pb you\n"
+
+
+def test_an_importer_is_loaded_as_safely_as_a_command(site, capsys):
+    a_command(site, "pa", "raise SystemExit(0)", group="mml.importers", point="strange")
+    assert main(["tasks", "add", "strange"]) == 2
+    assert "SystemExit" in capsys.readouterr().err
+    a_command(site, "pb", "raise AssertionError('imported')", group="mml.importers", point="strange")
+    assert main(["tasks", "add", "strange"]) == 2
+    assert "write 'mml-plugin-pa:strange' or 'mml-plugin-pb:strange'" in capsys.readouterr().err
+    assert main(["tasks", "add", "strange", "--without-plugin", "pa", "--without-plugin", "pb"]) == 2
+    assert "There is no importer 'strange'" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 
+from mml_core.cli.main import main
 from mml_core.plugins import (
     AmbiguousNameError,
     Blocking,
@@ -56,6 +57,15 @@ def test_a_name_that_blocks_nothing_is_a_warning_with_near_matches(site):
     (line,) = site.discover(Blocking(without=["mark"])).warnings()
     assert "'mark'" in line
     assert "Did you mean 'marks'" in line
+    assert "'mark'" in site.mml("plugins", "list", MML_DISABLED_PLUGINS="mark").stderr
+
+
+@pytest.mark.parametrize("command", [["plugins", "list"], ["plugins", "doctor"], ["modes"], ["doctor"]])
+def test_a_name_on_the_command_line_that_blocks_nothing_is_an_error_with_near_matches(site, capsys, command):
+    site.install("marks")
+    assert main([*command, "--without-plugin", "mark"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no plugin 'mark' installed. Did you mean 'marks'?" in line
 
 
 def test_strict_makes_the_first_broken_plugin_an_error(site, monkeypatch):
@@ -64,6 +74,7 @@ def test_strict_makes_the_first_broken_plugin_an_error(site, monkeypatch):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "mml-plugin-broken" in done.stderr
+    assert "ValueError: no" in site.mml("plugins", "info", "broken", MML_PLUGIN_STRICT=1).stdout
     monkeypatch.setenv("MML_PLUGIN_STRICT", "1")
     with pytest.raises(PluginFailedError, match="ValueError: no"):
         site.discover()

@@ -6,6 +6,7 @@ import pytest
 
 from mml_core.cli.main import main
 from mml_core.plugins import hookspecs
+from mml_core.testing.distributions import FakeDistribution
 
 GOOD = """
 MML_PLUGIN_API = 1
@@ -74,6 +75,19 @@ def test_info_of_an_unknown_plugin_has_near_matches(site, mml):
     assert len(err.splitlines()) == 1
 
 
+def test_a_distribution_of_commands_alone_is_listed(site, mml):
+    points = {"mml.commands": {"greet": "mml_greet.cli"}, "mml.importers": {"odd": "mml_greet.odd"}}
+    FakeDistribution(name="mml-plugin-greet", entry_points=points).write(site.folder)
+    (row,) = (line for line in mml("plugins", "list")[1].splitlines() if line.startswith("mml-plugin-greet"))
+    assert row.split("  ")[-1] == "1 command, 1 importer"
+    assert "commands" in mml("plugins", "info", "greet")[1]
+    (shown,) = (
+        each for each in json.loads(mml("plugins", "list", "--json")[1]) if each["name"] == "mml-plugin-greet"
+    )
+    assert shown["contributions"] == {"commands": ["greet"], "importers": ["odd"]}
+    assert "mml-plugin-greet" not in mml("plugins", "list", "--no-plugins")[1]
+
+
 def test_list_tells_contents_and_hides_what_is_switched_off(site, mml):
     site.install("good", GOOD)
     names = [line.split()[0] for line in mml("plugins", "list", "--without-plugin", "good")[1].splitlines()]
@@ -113,3 +127,31 @@ def test_hooks_lists_all_of_them_and_explains_one(mml):
     code, _, err = mml("plugins", "hooks", "shedulers")
     assert code == 2
     assert "Did you mean 'mml_schedulers'" in err
+
+
+CHECKS = """
+@hookimpl
+def mml_health_checks():
+    for name in ("fine", "ends", "nothing"):
+        yield HealthCheck(name=name, run=f"mml_ill.plugin:{name}")
+
+def fine():
+    print("as told")
+    return Health(ok=True, message="all is well")
+
+def ends():
+    raise SystemExit(7)
+
+def nothing():
+    return None
+"""
+
+
+def test_a_health_check_that_ends_the_program_has_failed(site, mml):
+    site.install("ill", CHECKS)
+    code, out, err = mml("doctor", "--json")
+    checks = {row["check"]: row for row in json.loads(out)["checks"]}
+    assert (code, checks["fine"]["ok"], checks["fine"]["message"]) == (1, True, "all is well")
+    assert checks["ends"]["message"] == "the check itself failed: SystemExit: 7"
+    assert "AttributeError" in checks["nothing"]["message"]
+    assert "as told" in err
