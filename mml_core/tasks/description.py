@@ -47,15 +47,23 @@ class TaskDescription(HeaderView):
         folder: Where ``task.json`` and ``samples.arrow`` lie.
         data: The data folder, below which the images of the dataset lie.
         samples: The samples, where they are not those of the folder: a tag's work.
+        stored_sha256: Of the sample table in the folder; the header's by default.
     """
 
     def __init__(
-        self, header: TaskHeader, folder: Path, data: Path, samples: SampleTable | None = None
+        self,
+        header: TaskHeader,
+        folder: Path,
+        data: Path,
+        samples: SampleTable | None = None,
+        *,
+        stored_sha256: str | None = None,
     ) -> None:
         self.header = header
         self.folder = folder
         self.data = data
         self._samples = samples
+        self._stored_sha256 = header.samples_sha256 if stored_sha256 is None else stored_sha256
 
     def __repr__(self) -> str:
         return f"TaskDescription({self.name!r}, {self.task_type.value}, folder={str(self.folder)!r})"
@@ -86,7 +94,7 @@ class TaskDescription(HeaderView):
         return self._samples
 
     def verify(self) -> None:
-        """Compare the sample table on disk with the hash in the header.
+        """Compare the sample table on disk, which a tag does not change, with the hash in its header.
 
         Raises:
             DamagedTaskError: They differ, or the table cannot be read.
@@ -98,16 +106,15 @@ class TaskDescription(HeaderView):
             found = sha256_file(path)
         except OSError as error:
             raise DamagedTaskError(f"The sample table {path} cannot be read: {error.strerror}.") from error
-        if found != self.header.samples_sha256:
+        if found != self._stored_sha256:
             raise DamagedTaskError(
                 f"The sample table {path} is damaged: its sha256 is {found}, the header says "
-                f"{self.header.samples_sha256}. Create the task again."
+                f"{self._stored_sha256}. Create the task again."
             )
 
     def replace(self, **header_changes: Any) -> TaskDescription:
         """Return the same task with other header fields."""
-        header = msgspec.structs.replace(self.header, **header_changes)
-        return TaskDescription(header, self.folder, self.data, self._samples)
+        return self._changed(header_changes, self._samples)
 
     def with_samples(self, table: SampleTable, **header_changes: Any) -> TaskDescription:
         """Return the task over other samples, with the header's counts made to match.
@@ -118,5 +125,8 @@ class TaskDescription(HeaderView):
         counts = table.count_classes(self.header.task_type, len(self.header.idx_to_class))
         if counts is not None:
             changes["class_counts"] = counts
-        header = msgspec.structs.replace(self.header, **{**changes, **header_changes})
-        return TaskDescription(header, self.folder, self.data, table)
+        return self._changed({**changes, **header_changes}, table)
+
+    def _changed(self, header_changes: dict[str, Any], samples: SampleTable | None) -> TaskDescription:
+        header = msgspec.structs.replace(self.header, **header_changes)
+        return TaskDescription(header, self.folder, self.data, samples, stored_sha256=self._stored_sha256)

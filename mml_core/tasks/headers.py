@@ -91,16 +91,17 @@ class HeaderFolder:
         self._cache: HeaderCache | None = None
         self._known: dict[str, Entry] = {}
         self._read: dict[str, bytes] = {}
+        self._damaged: set[str] = set()
 
     def names(self) -> list[str]:
         """The names of all tasks in the folder, sorted; damaged ones are among them."""
-        return sorted(self._scan())
+        return sorted({*self._scan(), *self._damaged})
 
     def get(self, name: str) -> TaskHeader | None:
         """The header of a task as it is on disk now, at the cost of reading it; None where there is none.
 
         Raises:
-            DamagedTaskError: The header cannot be read, or names another task.
+            DamagedTaskError: The header cannot be read, is no file, or names another task.
             NewerSchemaError: It was written by a newer mml.
         """
         path = f"{self.folder}/{name}/{HEADER_FILE}"
@@ -108,6 +109,11 @@ class HeaderFolder:
             _, data = _read_header(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise DamagedTaskError(
+                f"The task header {path} cannot be read ({error.strerror}): put that right, or remove the "
+                "folder it is in."
+            ) from error
         return _decode(name, data, path)
 
     def headers(self) -> Iterator[tuple[str, TaskHeader | DamagedTaskError]]:
@@ -128,12 +134,14 @@ class HeaderFolder:
         self._cache = None
 
     def _remembered(self, name: str) -> bytes | None:
-        return self._cache.bytes_of(self._known[name]) if self._cache is not None else None
+        if self._cache is None or name in self._damaged:
+            return None
+        return self._cache.bytes_of(self._known[name])
 
     def _scan(self) -> dict[str, Entry]:
         if self._cache is None:
             self._cache = HeaderCache(self._cache_path)
-            self._known, self._read = _scan_folder(self.folder, self._cache.entries)
+            self._known, self._read, self._damaged = _scan_folder(self.folder, self._cache.entries)
             if self._known.keys() != self._cache.entries.keys() or self._read:
                 self._write_cache(self._cache)
         return self._known
@@ -147,14 +155,21 @@ class HeaderFolder:
         HeaderCache.write(self._cache_path, headers)
 
 
-def _scan_folder(folder: Path, known: dict[str, Entry]) -> tuple[dict[str, Entry], dict[str, bytes]]:
-    """Return an entry for every task in ``folder``, and the bytes of those that are not as known."""
+def _scan_folder(
+    folder: Path, known: dict[str, Entry]
+) -> tuple[dict[str, Entry], dict[str, bytes], set[str]]:
+    """Return an entry for every task in ``folder``, the bytes of those not as known, and what is damaged."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
-        return {}, {}
+        return {}, {}, set()
+    except OSError as error:
+        raise DamagedTaskError(
+            f"The folder {folder} cannot be read ({error.strerror}): put that right."
+        ) from error
     entries = dict(known)
     read: dict[str, bytes] = {}
+    damaged: set[str] = set()
     stat = os.stat
     try:
         names = os.listdir(descriptor)  # noqa: PTH208 - relative to one descriptor, ten thousand times
@@ -177,13 +192,16 @@ def _scan_folder(folder: Path, known: dict[str, Entry]) -> tuple[dict[str, Entry
                 entries[name], read[name] = _read_header(path, descriptor)
             except (FileNotFoundError, NotADirectoryError):
                 entries.pop(name, None)  # a file, or a folder that holds no task
+            except OSError:
+                entries.pop(name, None)
+                damaged.add(name)
     finally:
         os.close(descriptor)
-    return entries, read
+    return entries, read, damaged
 
 
 def _read_header(path: str, folder: int | None = None) -> tuple[Entry, bytes]:
-    descriptor = os.open(path, os.O_RDONLY, dir_fd=folder)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder)  # a named pipe must not block
     try:
         status = os.fstat(descriptor)
         data = os.read(descriptor, status.st_size)

@@ -110,6 +110,21 @@ def test_one_damaged_task_does_not_hide_the_others(colours):
         index.get("renamed")
 
 
+def test_one_odd_folder_does_not_hide_the_others(colours):
+    odd = {name: colours / "tasks" / name / "task.json" for name in ("folder", "loop", "pipe")}
+    for path in odd.values():
+        path.parent.mkdir()
+    odd["folder"].mkdir()
+    odd["loop"].symlink_to("task.json")
+    os.mkfifo(odd["pipe"])
+    index = TaskIndex(colours)
+    assert index.names() == ["colours", "folder", "loop", "pipe"]
+    assert list(index.headers()) == ["colours"]
+    assert list(index.problems()) == ["folder", "loop", "pipe"]
+    with pytest.raises(DamagedTaskError, match=r"folder/task\.json cannot be read \(Is a directory\)"):
+        index.get("folder")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be made read-only there")
 def test_a_read_only_data_folder_works(colours, monkeypatch):
     # Root may write anywhere, so a file stands where the cache's folder would be made.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mml_core.plugins import UnknownNameError
-from mml_core.tasks.errors import TaskNameError
+from mml_core.tasks.errors import DamagedTaskError, TaskNameError
 from mml_core.tasks.index import TaskIndex
 from mml_core.tasks.tags import Tag, parse_task_name
 
@@ -95,6 +95,15 @@ def test_nested_makes_a_fold_the_test_split(colours, plugins):
     old = {ids[row] for row in plain.samples.indices("test")}
     assert not old & set(task.samples.column("sample_id").to_pylist())
     assert task.num_samples == {"train": 18 - len(held_out), "test": len(held_out)}
+
+
+def test_a_task_with_tags_is_verified_as_it_is_stored(colours, plugins):
+    task = get(colours, "colours+nested?0+identity", plugins)
+    task.verify()
+    path = colours / "tasks" / "colours" / "samples.arrow"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedTaskError, match=r"samples\.arrow is damaged"):
+        task.verify()
 
 
 def test_tags_apply_one_after_the_other(colours, plugins):
