@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from mml_core.learning.results import Score
 
+TRAINING, VALIDATION = "train/", "val/"
+
 
 class History(Callback):
-    """Collects what is logged in each epoch.
+    """Collects the losses and metrics of each epoch; those of validation where it ran in that epoch.
 
     Attributes:
         epochs: Per epoch: name such as ``val/accuracy`` to value.
@@ -17,23 +21,32 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
+        self._validated = False
+
+    @override
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that there are new values; Lightning goes on showing old ones."""
+        self._validated = self._validated or not trainer.sanity_checking
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the metrics of the epoch, those of its validation included."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        """Note the metrics of the epoch."""
+        new = (TRAINING, VALIDATION) if self._validated else TRAINING
+        self._validated = False
         if len(self.epochs) == trainer.current_epoch:
-            self.epochs.append(metrics)
+            metrics = trainer.callback_metrics
+            self.epochs.append({name: float(metrics[name]) for name in metrics if name.startswith(new)})
 
     @override
-    def state_dict(self) -> dict[str, list[dict[str, float]]]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the epochs so far, for a checkpoint."""
-        return {"epochs": self.epochs}
+        return {"epochs": self.epochs, "validated": self._validated}
 
     @override
-    def load_state_dict(self, state_dict: dict[str, list[dict[str, float]]]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the epochs of a checkpoint."""
         self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
+        self._validated = bool(state_dict["validated"])
 
     @property
     def last(self) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
+from mml_core.learning.history import TRAINING, VALIDATION
 from mml_core.learning.options import choose
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -74,7 +75,9 @@ class PlainLines(Callback):
 
 
 class RichBar(Callback):
-    """One rich progress bar per fit, prediction or test, in batches, with the last metrics beside it.
+    """One rich progress bar per fit or prediction, in batches, with loss and leading metric beside it.
+
+    A narrow terminal cuts what stands beside the bar, never the bar.
 
     Args:
         label: What is being trained.
@@ -98,8 +101,7 @@ class RichBar(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        text = f"{describe_position(trainer)}{describe_metrics(trainer.callback_metrics)}"
-        self._progress.update(self._bar, metrics=text)
+        self._progress.update(self._bar, metrics=f"{describe_leading(trainer)}{describe_position(trainer)}")
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -126,15 +128,19 @@ class RichBar(Callback):
     def _open(self, total: int | None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         self._close()
+        cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        digits = len(str(total))
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[metrics]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=12, table_column=Column(min_width=12)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * digits + 1)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[metrics]}", table_column=cut),
             console=Console(file=self.stream),
+            expand=True,
         )
         self._bar = self._progress.add_task(self.label, total=total, metrics="")
         self._progress.start()
@@ -153,7 +159,16 @@ def describe_position(trainer: Trainer) -> str:
     return f"step {trainer.global_step}/{trainer.max_steps}"
 
 
+def describe_leading(trainer: Trainer) -> str:
+    """Return the training loss and the leading metric of a fit, as short as can be."""
+    loss, shown = f"{TRAINING}loss", trainer.progress_bar_metrics
+    names = [name for name in shown if name == loss or not name.endswith("/loss")]
+    names.sort(key=lambda name: name != loss)
+    return "".join(f"{name.rpartition('/')[2]} {shown[name]:.3g}, " for name in names)
+
+
 def describe_metrics(metrics: Mapping[str, Any]) -> str:
-    """Return the metrics of a fit in one short line, losses first."""
-    names = sorted(metrics, key=lambda name: (not name.endswith("loss"), name))
+    """Return the losses and metrics of a fit in one short line, losses first."""
+    names = [name for name in metrics if name.startswith((TRAINING, VALIDATION))]
+    names.sort(key=lambda name: (not name.endswith("loss"), name))
     return "".join(f", {name} {float(metrics[name]):.4g}" for name in names)

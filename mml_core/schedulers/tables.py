@@ -54,7 +54,7 @@ def _show_boxes(rows: Rows, columns: Sequence[str], title: str) -> None:
 
     table = Table(title=title or None, title_justify="left")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        table.add_column(column.replace("_", " "), overflow="fold")  # a path that is cut is of no use
     for row in rows:
         table.add_row(*(Text(text_of(row.get(column))) for column in columns))
     Console().print(table)

@@ -1,5 +1,6 @@
 """What the mode train leaves for later steps and runs: models with their metrics and predictions."""
 
+import io
 import math
 from collections.abc import Callable
 from typing import Any
@@ -45,3 +46,18 @@ def test_a_fold_of_one_class_has_metrics_that_are_not_defined(train: Train, mml_
     assert math.isnan(first.metrics["val/auroc"])
     assert math.isfinite(first.metrics["val/loss"])
     assert all(map(math.isfinite, second.metrics.values()))
+
+
+def test_a_narrow_terminal_cuts_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mml_core.schedulers.tables import show
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    path = "PARAMETERS/a_task_of_some_length/model_{0000,0001,0002,0003,0004}.safetensors"
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    show([{"task": "a_task_of_some_length", "files": path}], ["task", "files"])
+    cells = [line.split("│")[2].strip() for line in terminal.getvalue().splitlines() if "│" in line]
+    assert "".join(cells) == path
