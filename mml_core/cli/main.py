@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -91,6 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         _say(f"unexpected {type(error).__name__}: {error}. Run it again with --debug for the traceback.")
         return 1
+    finally:
+        if argv is None:
+            gc.freeze()  # the process ends: a last look for garbage among torch's objects takes a second
 
 
 def _heed_signals() -> None:

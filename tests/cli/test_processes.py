@@ -98,6 +98,15 @@ def test_a_reader_that_goes_away_costs_no_traceback(environment: dict[str, str],
     assert error == ""
 
 
+@pytest.mark.parametrize(("call", "frozen"), [("main()", True), ("main(['--version'])", False)])
+def test_a_process_that_ends_looks_for_no_more_garbage(call: str, frozen: bool) -> None:
+    code = f"import gc; from mml_core.cli.main import main; {call}; print(gc.get_freeze_count() > 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith(f"{frozen}\n")
+
+
 def test_misuse_of_the_real_command_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         [MML, "run", "--mode=trian"],
