@@ -61,7 +61,7 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
     rest = [each for each in overrides if each.partition("=")[0] not in given]
     gc.enable()  # see mml_core.cli.run
     with logging_on_console(), logging_to(run.path):
-        outcome = continue_run(run.path, rest, plugins)
+        outcome = continue_run(run.path, rest, plugins, accept_changes=args.accept_changes)
     return report(outcome, debug=args.debug)
 
 

@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="go on with the project's newest unfinished run, or the one named",
     )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --continue: go on though mml, torch or a plugin is of another version now",
+    )
     parser.add_argument("--plan", action="store_true", help="print the steps and what is there; run nothing")
     parser.add_argument("--json", action="store_true", help="with --plan: print JSON")
     hydra = parser.add_argument_group("options of Hydra")
@@ -161,6 +166,8 @@ def _sort_out(args: argparse.Namespace) -> None:
         raise UsageError(f"{' and '.join(chosen)} exclude each other; give one.")
     if args.continue_run is not None and chosen and chosen != ["--plan"]:
         raise UsageError(f"--continue takes up one stored run; it does not go with {chosen[0]}.")
+    if args.accept_changes and args.continue_run is None:
+        raise UsageError("--accept-changes goes with --continue.")
     if (args.resolve or args.package) and not args.cfg:
         raise UsageError("--resolve and --package say how --cfg prints; add --cfg job.")
     if args.json and not args.plan:

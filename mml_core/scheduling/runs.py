@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError, near_matches
+from mml_core.files.attempts import remove_folder
+from mml_core.files.cleanup import inside
+from mml_core.files.layout import Layout
+from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
 from mml_core.scheduling.sealed import DamagedRecordError
-from mml_core.storage.leases import is_alive, read_owner
+from mml_core.storage.leases import LeaseHeldError, is_alive, read_owner
 
 
 class UnknownRunError(MMLError):
@@ -29,6 +35,7 @@ class RunSummary:
         steps: How many steps it has.
         created: Unix time.
         finished: Unix time; None while it is not done.
+        seconds: From its beginning to its end, to now while it runs, else to its last commit.
         command: What to type to go on; empty where there is nothing to go on with.
         path: Its directory.
     """
@@ -41,6 +48,7 @@ class RunSummary:
     steps: int
     created: float
     finished: float | None
+    seconds: float
     command: str
     path: Path
 
@@ -86,8 +94,10 @@ def summarise(run: RunDirectory) -> RunSummary:
         status, state = "failed", f"failed: {failures[0].name}: {failures[0].error}"
     else:
         status, state = "resumable", f"resumable at step {min(steps_done + 1, total)} of {total}"
+    end = done_at if done_at is not None else time.time() if status == "running" else _last_commit(run)
+    seconds = max(0.0, end - info.created)
     return RunSummary(
-        run.id, info.mode, status, state, steps_done, total, info.created, done_at, go_on, run.path
+        run.id, info.mode, status, state, steps_done, total, info.created, done_at, seconds, go_on, run.path
     )
 
 
@@ -104,6 +114,31 @@ def find_run(project_path: Path, name: str) -> Path:
             "lists them."
         )
     return project_path / RUNS / name
+
+
+def remove_run(run: RunDirectory) -> None:
+    """Remove a run's directory and what its attempts left; the files it committed stay, with their records.
+
+    Raises:
+        LeaseHeldError: A live process works on it (exit 3).
+    """
+    with run.claim():
+        held = StepClaims(run.claims_path).live()
+        if held:
+            raise LeaseHeldError(run.claims_path / held[0], read_owner(run.claims_path / held[0]))
+        layout = Layout(run.project_path, run.id)
+        for folder in (layout.attempts, layout.temp):
+            remove_folder(inside(layout.project, folder.relative_to(layout.project).as_posix()))
+        gone = run.path.with_name(f".{run.id}.removed")
+        run.path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _last_commit(run: RunDirectory) -> float:
+    try:
+        return run.steps_path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _committed(run: RunDirectory) -> int:

@@ -300,3 +300,48 @@ def test_a_signal_before_a_run_began_has_its_code_and_leaves_nothing(
     inline_plugin("early", source)
     assert mml_process("run", "--mode=info", env={"EARLY": "1"}).code == code
     assert not mml_project.results.exists()
+
+
+def test_runs_are_continued_and_removed_by_name(ends: Any, mml: Any, mml_project: Any) -> None:
+    assert ends("mark", "fail_once").code == 1
+    (run,) = mml_project.runs()
+    listed = mml("runs").out
+    assert f"go on with {run.name}: mml run --continue {run.name}" in listed
+    assert "0:00:0" in listed  # its duration
+    ends.marks.touch()
+    assert mml("runs", "continue", run.name).code == 0
+    kept = mml_project.files()
+    assert mml("runs", "rm", run.name).code == 2  # nobody to ask
+    removed = mml("runs", "rm", run.name, "--yes")
+    assert (removed.code, f"{run.name}: removed" in removed.out) == (0, True), removed
+    assert mml_project.runs() == []
+    assert mml_project.files() == kept != {}
+
+
+def test_a_run_that_is_worked_on_is_not_removed(ends: Any, mml: Any, mml_project: Any) -> None:
+    assert ends("fail_once").code == 1
+    (run,) = mml_project.runs()
+    with Lease.acquire(run / "lease"):
+        assert mml("runs", "rm", run.name, "--yes").code == 3
+    assert run.exists()
+
+
+def test_a_changed_plugin_is_named_and_can_be_accepted(
+    ends: Any, mml: Any, mml_project: Any, inline_plugin: Any
+) -> None:
+    assert ends("fail_once").code == 1
+    (run,) = mml_project.runs()
+    inline_plugin("unused", "MML_PLUGIN_API = 1")  # of no concern to the run
+    (metadata,) = mml_project.site.glob("mml_plugin_ends-*/METADATA")
+    metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 1.1"))
+    metadata.parent.rename(metadata.parent.with_name("mml_plugin_ends-1.1.dist-info"))
+    ends.marks.touch()
+    refused = mml("run", "--continue")
+    assert refused.code == 2
+    assert "mml-plugin-ends was 1.0 when the run began and is 1.1 now" in refused.err
+    assert mml("run", "--continue", "--accept-changes").code == 0
+    shown = json.loads(mml("runs", "show", run.name, "--json").out)
+    assert [session["accepted"] for session in shown["sessions"]] == [
+        [],
+        ["mml-plugin-ends was 1.0 when the run began and is 1.1 now"],
+    ]
