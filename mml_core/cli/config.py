@@ -99,7 +99,7 @@ def _show(name: str, plugins: PluginManager, *, as_json: bool) -> None:
         groups = sorted({option.rpartition("/")[0] for option in options})
         raise UnknownGroupError(
             f"There is no config group or option '{name}'.{near_matches(name, [*groups, *options])} "
-            f"Groups: {', '.join(groups)}."
+            f"Groups: {', '.join(groups)}.{plugins.not_loaded()}"
         )
     if as_json:
         import json

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
 def show_sources(overrides: Sequence[str], plugins: PluginManager, *, as_json: bool) -> int:
     """Print the search path and the origin of every value of the config that ``overrides`` lead to."""
-    from mml_core.config.folders import shared_options
     from mml_core.config.origins import search_path, value_origins
     from mml_core.schedulers.tables import show
 
     path, values = search_path(plugins), value_origins(list(overrides), plugins)
-    shared = [{"option": option, "providers": names} for option, names in shared_options(plugins).items()]
+    shared = [{"option": each.option, "providers": each.plugins} for each in plugins.config_conflicts()]
     if as_json:
         import json
 

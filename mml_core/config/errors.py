@@ -88,14 +88,14 @@ def _missing_option(error: MissingConfigException, plugins: PluginManager) -> MM
     if group == "mode":
         return UnknownModeError(
             f"There is no mode '{option}'.{near_matches(option, options)} Modes: {', '.join(options)}."
-            f"{failed_plugins(plugins)}"
+            f"{plugins.not_loaded()}"
         )
     if not group:
         return ConfigError(f"There is no config '{option}' in the search path; see `mml config sources`.")
     available = f"Options: {', '.join(options)}." if options else "No plugin brings an option of that group."
     return UnknownOptionError(
         f"There is no option '{option}' of the group '{group}'.{near_matches(option, options)} {available}"
-        f"{failed_plugins(plugins)}"
+        f"{plugins.not_loaded()}"
     )
 
 
@@ -154,14 +154,6 @@ def _collect(node: object, prefix: str, keys: list[str]) -> None:
         dotted = f"{prefix}{name!s}"
         keys.append(dotted)
         _collect(node._get_node(name), f"{dotted}.", keys)
-
-
-def failed_plugins(plugins: PluginManager) -> str:
-    """Return a sentence that names plugins which could have brought what is missing, or nothing."""
-    failed = sorted(name for name, info in plugins.plugins.items() if info.broken)
-    if not failed:
-        return ""
-    return f" Plugins that failed to load: {', '.join(failed)} (see `mml plugins doctor`)."
 
 
 def _cause(error: BaseException, kind: type[MMLError]) -> MMLError | None:

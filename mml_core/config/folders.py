@@ -29,12 +29,3 @@ def options_in(folder: Path) -> list[str]:
         for path in folder.rglob("*.yaml")
         if path.parent != folder
     )
-
-
-def shared_options(plugins: PluginManager) -> dict[str, list[str]]:
-    """Return the options that more than one provider brings, with the providers' names."""
-    providers: dict[str, list[str]] = {}
-    for provider, folder in config_folders(plugins):
-        for option in options_in(folder):
-            providers.setdefault(option, []).append(provider)
-    return {option: names for option, names in sorted(providers.items()) if len(names) > 1}

@@ -62,7 +62,7 @@ def searching(plugins: PluginManager) -> Iterator[None]:
 
 
 def check_choices(choices: dict[str, str], plugins: PluginManager) -> None:
-    """Refuse an option that two providers bring, where it was chosen.
+    """Refuse an option that two plugins bring, where it was chosen; what the core brings is the core's.
 
     Args:
         choices: Group → option, as Hydra records them in ``hydra.runtime.choices``.
@@ -74,7 +74,7 @@ def check_choices(choices: dict[str, str], plugins: PluginManager) -> None:
     folders = config_folders(plugins)
     for option in (f"{group}/{option}" for group, option in choices.items()):
         names = [provider for provider, folder in folders if (folder / f"{option}.yaml").is_file()]
-        if len(names) > 1:
+        if len(names) > 1 and CORE_PROVIDER not in names:
             others = f"{', '.join(names[:-1])} and {names[-1]}"
             raise AmbiguousOptionError(
                 f"The config option {option} is brought by {others}; disable one of them "

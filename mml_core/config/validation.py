@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from mml_core.config.errors import ConfigError, UnknownModeError, failed_plugins
+from mml_core.config.errors import ConfigError, UnknownModeError
 from mml_core.errors import near_matches
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _check_mode(cfg: DictConfig, plugins: PluginManager) -> None:
     if not isinstance(mode, DictConfig) or OmegaConf.select(mode, "scheduler._target_") is None:
         modes = ", ".join(sorted(plugins.schedulers.names()))
         raise UnknownModeError(
-            f"No mode is given; add --mode=NAME. Modes: {modes}.{failed_plugins(plugins)}"
+            f"No mode is given; add --mode=NAME. Modes: {modes}.{plugins.not_loaded()}"
             if mode is None
             else "mode.scheduler._target_ is not set; name a subclass of AbstractBaseScheduler there."
         )

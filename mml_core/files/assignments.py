@@ -12,6 +12,7 @@ from pathlib import PurePath
 from mml_core.errors import near_matches
 from mml_core.files.errors import AssignmentError, SavingPathError, UnknownKeyError
 from mml_core.files.names import ends_in_number, file_name_problem
+from mml_core.plugins.names import CORE
 
 ROOTS = ("PROJ_PATH", "TEMP_PATH")
 TASK, FILE = "TASK_NAME", "FILE_NAME"
@@ -210,14 +211,17 @@ class Assignments:
         self._by_key[assignment.key] = assignment
 
     def claim(self, assignment: Assignment) -> None:
-        """Add what a plugin contributes; where it contradicts another, using any of the keys says so."""
+        """Add what a plugin contributes; where it contradicts another, using any of the keys says so.
+
+        The core comes first and owns its keys: they stay as they are.
+        """
         try:
             self.add(assignment)
         except AssignmentError as error:
-            self.refuse(assignment.key, str(error))
-            for other in self._by_key.values():
-                if other.key != assignment.key and other.overlaps(assignment):
-                    self.refuse(other.key, str(error))
+            overlapping = [other.key for other in self._by_key.values() if other.overlaps(assignment)]
+            for key in (assignment.key, *overlapping):
+                if key not in self._by_key or self._by_key[key].provider != CORE:
+                    self.refuse(key, str(error))
 
     def refuse(self, key: str, cause: str) -> None:
         """Make a key unusable; whoever asks for it is told the first cause."""

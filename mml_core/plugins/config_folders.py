@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mml_core.plugins.errors import RefError
+from mml_core.plugins.names import CORE
 from mml_core.plugins.records import ConfigDir
 from mml_core.plugins.refs import find_module
 from mml_core.plugins.registry import Contribution
@@ -34,7 +35,7 @@ class ConfigConflict:
 
     Attributes:
         option: Its file below the config folder, such as ``"mode/train.yaml"``.
-        folders: Who holds it; the first one is what Hydra takes.
+        folders: Who holds it, mml itself first.
     """
 
     option: str
@@ -46,8 +47,8 @@ class ConfigConflict:
         return tuple(dict.fromkeys(folder.provider for folder in self.folders))
 
     def __str__(self) -> str:
-        holders = " and ".join(self.plugins)
-        return f"{holders} both hold the option {self.option}; that of {self.folders[0].provider} is taken."
+        then = f"that of {CORE} is taken" if CORE in self.plugins else "runs that choose it are refused"
+        return f"{' and '.join(self.plugins)} hold the option {self.option}; {then}."
 
 
 def existing_folders(contributions: Iterable[Contribution[ConfigDir]]) -> list[ConfigFolder]:

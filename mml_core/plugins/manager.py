@@ -227,7 +227,7 @@ class PluginManager:
         """
         used = None if providers is None else set(map(normalise, providers))
         for conflict in self.path_conflicts():
-            if used is None or used.intersection(conflict.plugins):
+            if used is None or used.intersection(conflict.refused):
                 raise ConflictError(f"{conflict} Switch one off with --without-plugin.")
 
     def warnings(self) -> list[str]:
@@ -240,6 +240,13 @@ class PluginManager:
             near = near_matches(name, known)
             lines.append(f"No plugin {name!r} is installed, so it cannot be switched on or off.{near}")
         return lines
+
+    def not_loaded(self) -> str:
+        """Return a sentence that names plugins which could have brought what is missing, or nothing."""
+        failed = [f"{info.name} ({info.status.value})" for info in self.plugins.values() if info.broken]
+        if not failed:
+            return ""
+        return f" Not loaded: {', '.join(failed)}; `mml plugins doctor` says why."
 
     # -- what plugins are told ----------------------------------------------------------------------
 
@@ -295,7 +302,7 @@ class PluginManager:
         for name in reversed(order):  # pluggy calls last come first
             relay.register(self._objects[name], name)
         self.hook: pluggy.HookRelay = relay.hook
-        hint = self._failed
+        hint = self.not_loaded
         self.schedulers: Registry[SchedulerSpec] = Registry(SchedulerSpec.noun, hint)
         self.path_assignments: Registry[PathAssignment] = Registry(PathAssignment.noun, hint)
         self.config_dirs: Registry[ConfigDir] = Registry(ConfigDir.noun, hint)
@@ -317,9 +324,3 @@ class PluginManager:
         for kind in RECORDS:
             if kind not in ("path_assignments", "config_dirs"):  # those are conflicts
                 note_shared_names(self.plugins, getattr(self, kind))
-
-    def _failed(self) -> str:
-        failed = [f"{info.name} ({info.status.value})" for info in self.plugins.values() if info.broken]
-        if not failed:
-            return ""
-        return f" Not loaded: {', '.join(failed)}; `mml plugins doctor` says why."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mml_core.plugins.names import CORE
 from mml_core.plugins.records import PathAssignment
 from mml_core.plugins.registry import Contribution
 
@@ -26,9 +27,19 @@ class PathConflict:
         """Who makes the assignments."""
         return tuple(dict.fromkeys(claim.provider for claim in self.claims))
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Whose runs are refused: mml itself owns what it claims."""
+        others = tuple(name for name in self.plugins if name != CORE)
+        return others or self.plugins
+
     def __str__(self) -> str:
         claims = ", ".join(f"{claim.qualified} = {claim.record.path}" for claim in self.claims)
-        return f"{' and '.join(self.plugins)} claim {self.what}: {claims}."
+        holds = f"that of {CORE} holds, and " if CORE in self.plugins else ""
+        return (
+            f"{' and '.join(self.plugins)} claim {self.what}: {claims}; {holds}runs that use "
+            f"{' or '.join(self.refused)} are refused."
+        )
 
 
 def find_path_conflicts(assignments: Iterable[Contribution[PathAssignment]]) -> list[PathConflict]:

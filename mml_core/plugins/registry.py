@@ -107,11 +107,19 @@ class Registry(Generic[T]):
         return contribution.name if _owner(same) is contribution else contribution.qualified
 
     def shortest(self, name: str) -> str:
-        """Return the shortest name of the contribution that ``name`` means; ``name`` itself where none is."""
+        """Return the shortest name of the contribution that ``name`` means; ``name`` where it means none."""
+        found = self.claims(name)
+        return self.label(found[0]) if len(found) == 1 else name
+
+    def claims(self, name: str) -> list[Contribution[T]]:
+        """Return the contribution that a name means, or all between which a short one does not decide."""
         provider, short = split_qualified(name)
+        if provider is not None:
+            found = self._qualified.get((provider, short))
+            return [] if found is None else [found]
         same = self._short.get(short, [])
-        found = _owner(same) if provider is None else self._qualified.get((provider, short))
-        return name if found is None else self.label(found)
+        owner = _owner(same)
+        return list(same) if owner is None else [owner]
 
     def items(self) -> list[Contribution[T]]:
         """Return all contributions: built-in ones first, then sorted by provider."""
@@ -134,17 +142,11 @@ class Registry(Generic[T]):
         return len(self._all)
 
     def _lookup(self, name: str) -> Contribution[T] | None:
-        provider, short = split_qualified(name)
-        if provider is not None:
-            return self._qualified.get((provider, short))
-        same = self._short.get(name, [])
-        if not same:
-            return None
-        owner = _owner(same)
-        if owner is None:
-            choices = " or ".join(repr(each.qualified) for each in same)
+        found = self.claims(name)
+        if len(found) > 1:
+            choices = " or ".join(repr(each.qualified) for each in found)
             raise AmbiguousNameError(f"Several plugins contribute a {self.noun} {name!r}: write {choices}.")
-        return owner
+        return found[0] if found else None
 
 
 def _owner(same: list[Contribution[T]]) -> Contribution[T] | None:

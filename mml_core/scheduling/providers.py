@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
@@ -50,30 +51,22 @@ def providers_of(cfg: Any, plugins: PluginManager) -> set[str]:
         plugins.architectures,
         plugins.executors,
     )
-    for registry in registries:
-        used.update(item.provider for item in registry.items() if {item.name, item.qualified} & words)
+    for registry, word in product(registries, words):
+        used.update(item.provider for item in registry.claims(word))
     return used
 
 
 def _words(cfg: Any) -> Iterator[str]:
     """Yield the names of tasks, tags, architecture and executor that a config holds."""
     tasks = [*(OmegaConf.select(cfg, "task_list") or ()), OmegaConf.select(cfg, "pivot.name")]
-    tags = [OmegaConf.select(cfg, "pivot.tags"), OmegaConf.select(cfg, "tagging.all")]
-    for text in (*tasks, *_flat(tags)):
+    tags: list[Any] = []
+    for key in ("pivot.tags", "tagging.all", "tagging.variants"):
+        value = OmegaConf.select(cfg, key) or ()
+        tags += [value] if isinstance(value, str) else value
+    for text in (*tasks, *tags):
         if isinstance(text, str):
             yield from (piece.partition("?")[0] for piece in text.split("+"))
     for key in ("arch.name", "executor.name"):
         name = OmegaConf.select(cfg, key)
         if isinstance(name, str):
             yield name
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, str) or value is None:
-        yield value
-    elif isinstance(value, Mapping) or hasattr(value, "items"):
-        for each in value.values():
-            yield from _flat(each)
-    else:
-        for each in value:
-            yield from _flat(each)

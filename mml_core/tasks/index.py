@@ -126,4 +126,5 @@ class TaskIndex:
             )
         near = near_matches(name, {*installed, *creatable})
         where = f"{self.data} has {len(installed)} tasks, plugins can create {len(creatable)}"
-        return UnknownTaskError(f"No task '{name}': {where}.{near} `mml tasks` lists them.")
+        failed = plugins.not_loaded() if plugins is not None else ""
+        return UnknownTaskError(f"No task '{name}': {where}.{near} `mml tasks` lists them.{failed}")

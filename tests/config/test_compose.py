@@ -1,7 +1,6 @@
 """Composing configs from the core, from plugins' folders and from records."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -18,7 +17,15 @@ from mml_core.config.folder_source import ConfigFileError
 from mml_core.config.folders import CORE_CONF, options_in
 from mml_core.config.search_path import AmbiguousOptionError
 from mml_core.errors import MMLError
-from mml_core.plugins import ConfigDir, PathAssignment, PluginManager, SchedulerSpec, hookimpl
+from mml_core.plugins import (
+    ConfigDir,
+    PathAssignment,
+    PluginInfo,
+    PluginManager,
+    SchedulerSpec,
+    Status,
+    hookimpl,
+)
 
 
 class Plugin:
@@ -211,6 +218,6 @@ def test_an_option_that_a_group_does_not_have_is_refused_with_near_matches(optio
 
 
 def test_a_failed_plugin_is_named_where_a_mode_is_missing(plugins: PluginManager) -> None:
-    plugins.plugins["mml-plugin-bad"] = SimpleNamespace(broken=True)  # type: ignore[assignment]
-    with pytest.raises(UnknownModeError, match="failed to load: mml-plugin-bad"):
+    plugins.plugins["mml-plugin-bad"] = PluginInfo(name="mml-plugin-bad", status=Status.INVALID)
+    with pytest.raises(UnknownModeError, match="Not loaded: mml-plugin-bad"):
         compose(["mode=nothing"], plugins)

@@ -188,7 +188,7 @@ def test_names_are_short_where_unique_and_always_qualified(site):
     assert registry.find("pa:only-pb") is None
 
 
-def test_an_unknown_name_has_near_matches_and_names_the_plugins_that_failed(site):
+def test_an_unknown_name_has_near_matches_and_names_the_plugins_that_failed(site, capsys):
     site.install("fine", HOOK.format("measure"))
     site.install("broken", "import nowhere_at_all")
     manager = site.discover()
@@ -202,6 +202,9 @@ def test_an_unknown_name_has_near_matches_and_names_the_plugins_that_failed(site
     assert done.returncode == 2
     assert "measure" in done.stderr.splitlines()[-1]
     assert "mml-plugin-broken" in done.stderr.splitlines()[-1]
+    for command in (["tasks", "show", "mesure"], ["config", "show", "mesure"]):
+        assert main(command) == 2
+        assert "Not loaded: mml-plugin-broken (import-failed)" in capsys.readouterr().err.splitlines()[-1]
 
 
 @given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,20}[A-Za-z0-9])?", fullmatch=True))

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mml_core.config.compose import compose
+from mml_core.files.manager import MMLFileManager
 from mml_core.plugins import AmbiguousNameError, Blocking, ConflictError, PluginFailedError, PluginManager
 from mml_core.testing.distributions import FakeDistribution
 
@@ -98,22 +100,6 @@ def test_a_builtin_owns_its_name(site):
     assert manager.schedulers.get("usurper:train").target == "x:Y"
 
 
-def test_two_distributions_may_share_an_entry_point_name(site):
-    for name in ("one", "two"):
-        point = {"mml.plugins": {"same": f"mml_{name}.plugin"}}
-        source = {f"mml_{name}/plugin.py": HEAD + HOOK + spec(name)}
-        FakeDistribution(name=f"mml-plugin-{name}", entry_points=point, files=source).write(site.folder)
-    assert {"one", "two"} <= set(site.discover().schedulers)
-
-
-def test_one_option_in_two_plugins_is_reported_by_both_names(site):
-    for name in ("ca", "cb"):
-        source = f"@hookimpl\ndef mml_config_dirs():\n    yield ConfigDir(package='mml_{name}')"
-        site.install(name, source, files={"conf/mode/m.yaml": "a: 1\n"})
-    (conflict,) = site.discover().config_conflicts()
-    assert (conflict.option, conflict.plugins) == ("mode/m.yaml", ("mml-plugin-ca", "mml-plugin-cb"))
-
-
 GOOD = """
 from mml_core.api import AbstractBaseScheduler
 
@@ -128,6 +114,58 @@ class Fine(AbstractBaseScheduler):
         self.return_value = number + 1
         return number + 1
 """
+CLAIMS = {
+    "key": ("models", "PROJ_PATH/MINE/TASK_NAME/model.json", "claim the path key 'models'"),
+    "path": (
+        "mine",
+        "PROJ_PATH/PARAMETERS/TASK_NAME/model.safetensors",
+        "one path for the keys 'parameters'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("key", "path", "says"), CLAIMS.values(), ids=CLAIMS)
+def test_a_builtin_owns_its_path_and_only_runs_of_the_other_plugin_are_refused(site, key, path, says):
+    fine = "yield SchedulerSpec(name='fine', target='mml_usurper.scheduler:Fine')\n"
+    claim = f"{PATHS}yield PathAssignment(key={key!r}, path={path!r})"
+    site.install("usurper", HOOK + fine + claim, files={"scheduler.py": GOOD})
+    done = site.mml("run", "--mode=clean")
+    assert done.returncode == 0, done.stderr
+    assert "that of mml-core holds, and runs that use mml-plugin-usurper are refused" in done.stderr
+    done = site.mml("run", "--mode=fine")
+    assert done.returncode == 2
+    assert says in done.stderr.splitlines()[-1]
+    with MMLFileManager(
+        data=site.folder, results=site.folder, project="p", plugins=site.discover()
+    ) as manager:
+        assert manager.assignments.get("parameters").provider == "mml-core"
+        assert manager.assignments.get("models").template == "PROJ_PATH/MODELS/TASK_NAME/model.json"
+
+
+def test_a_builtin_owns_its_config_option(site):
+    source = "@hookimpl\ndef mml_config_dirs():\n    yield ConfigDir(package='mml_usurper')"
+    site.install("usurper", source, files={"conf/optimizer/adam.yaml": "name: sgd\n"})
+    manager = site.discover()
+    (line,) = manager.warnings()
+    assert line.endswith("hold the option optimizer/adam.yaml; that of mml-core is taken.")
+    assert compose(["mode=info", "optimizer=adam"], manager).optimizer.name == "adam"
+
+
+def test_two_distributions_may_share_an_entry_point_name(site):
+    for name in ("one", "two"):
+        point = {"mml.plugins": {"same": f"mml_{name}.plugin"}}
+        source = {f"mml_{name}/plugin.py": HEAD + HOOK + spec(name)}
+        FakeDistribution(name=f"mml-plugin-{name}", entry_points=point, files=source).write(site.folder)
+    assert {"one", "two"} <= set(site.discover().schedulers)
+
+
+def test_one_option_in_two_plugins_is_reported_by_both_names(site):
+    for name in ("ca", "cb"):
+        source = f"@hookimpl\ndef mml_config_dirs():\n    yield ConfigDir(package='mml_{name}')"
+        site.install(name, source, files={"conf/mode/m.yaml": "a: 1\n"})
+    (conflict,) = site.discover().config_conflicts()
+    assert (conflict.option, conflict.plugins) == ("mode/m.yaml", ("mml-plugin-ca", "mml-plugin-cb"))
+    assert str(conflict).endswith("hold the option mode/m.yaml; runs that choose it are refused.")
 
 
 def share_a_module(site):

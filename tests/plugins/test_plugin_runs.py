@@ -91,3 +91,5 @@ def test_a_run_uses_the_plugins_that_its_config_names_and_those_that_take_part_i
     assert providers_of(compose(["mode=count"], plugins), plugins) == every
     cfg = compose(["mode=count", "task_list=[dots+half?2]"], plugins)
     assert providers_of(cfg, plugins) == every | {"mml-plugin-dots", "mml-plugin-tagged"}
+    cfg = compose(["mode=count", "task_list=['dots:dots']", "tagging.variants=[half]"], plugins)
+    assert providers_of(cfg, plugins) == every | {"mml-plugin-dots", "mml-plugin-tagged"}
