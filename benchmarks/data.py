@@ -1,16 +1,20 @@
-"""Loading batches from a store beside a bare NumPy gather from a memory map; medians of interleaved pairs."""
+"""Loading batches from a store beside a bare NumPy gather from a memory map; medians of interleaved pairs.
+
+Run: `python benchmarks/data.py [--pairs 15]`. No aim is set for these figures.
+"""
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _common import Figure, interleaved, report, seconds, spread
 from numpy.typing import NDArray
 
 from mml_core.data.dataset import TaskDataset
@@ -49,12 +53,6 @@ def write_store(folder: Path, samples: int, shape: tuple[int, int, int]) -> tupl
     return Store.open(folder), SampleTable.open(folder / "samples.arrow")
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 def bare_epoch(images: NDArray[np.uint8], order: NDArray[np.int64]) -> None:
     for start in range(0, len(order), BATCH_SIZE):
         images[order[start : start + BATCH_SIZE]]
@@ -68,7 +66,8 @@ def loader_of(store: Store, table: SampleTable) -> EpochLoader:
     return EpochLoader(dataset, batches, {"num_workers": 0})
 
 
-def measure(name: str, samples: int, shape: tuple[int, int, int], pairs: int) -> None:
+def measure(name: str, samples: int, shape: tuple[int, int, int], pairs: int) -> Iterator[Figure]:
+    """Yield the figures of one size of images."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         store, table = write_store(folder, samples, shape)
@@ -77,17 +76,19 @@ def measure(name: str, samples: int, shape: tuple[int, int, int], pairs: int) ->
         bare_epoch(images, order)  # fills the page cache
         loader = loader_of(store, table)
         first = seconds(lambda: list_nothing(loader))
-        ratios, ours = [], []
-        for _ in range(pairs):
-            bare = seconds(lambda: bare_epoch(images, order))
-            ours.append(seconds(lambda: list_nothing(loader)))
-            ratios.append(bare / ours[-1])
-        per_batch = statistics.median(ours) / len(loader) * 1e3
-        print(
-            f"{name}: {statistics.median(ratios):.2f} of a bare gather's speed "
-            f"(median of {pairs} interleaved pairs, {min(ratios):.2f} to {max(ratios):.2f}); "
-            f"{per_batch:.3f} ms a batch of {BATCH_SIZE}; "
-            f"first epoch, every chunk checked: {first / len(loader) * 1e3:.3f} ms a batch"
+        timed = interleaved(lambda: bare_epoch(images, order), lambda: list_nothing(loader), pairs)
+        per_batch = 1000 / len(loader)
+        speeds = [1 / ratio for ratio in timed.ratios]
+        yield Figure(
+            name=f"{name}, speed over a bare gather's",
+            value=statistics.median(speeds),
+            note=f"{spread(speeds)} pairs",
+        )
+        yield Figure(name=f"{name}, a batch of {BATCH_SIZE}", value=timed.second * per_batch, unit="ms")
+        yield Figure(
+            name=f"{name}, a batch in the first epoch, which checks every chunk",
+            value=first * per_batch,
+            unit="ms",
         )
 
 
@@ -96,13 +97,13 @@ def list_nothing(loader: EpochLoader) -> None:
         pass
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=15)
     pairs = parser.parse_args().pairs
-    measure("32x32x1 uint8", 20_000, (1, 32, 32), pairs)
-    measure("224x224x3 uint8", 2_000, (3, 224, 224), pairs)
+    sizes = [("32x32x1 uint8", 20_000, (1, 32, 32)), ("224x224x3 uint8", 2_000, (3, 224, 224))]
+    return report(figure for size in sizes for figure in measure(*size, pairs))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

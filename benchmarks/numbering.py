@@ -1,7 +1,7 @@
-"""Times saving a numbered file (path, write, seal, publish) in a project of few and of many such files.
+"""Saving a numbered file (path, write, seal, publish) in a project of few and of many such files.
 
-Run ``python benchmarks/numbering.py``. It prints the median time and the system calls per file, which must
-not grow with the number of files that are there.
+Run: `python benchmarks/numbering.py [--repeats 101]`. The aim is constant time: saving beside many files
+takes the time and the system calls of saving beside few, and reads no folder that holds them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+from _common import Figure, Pairs, interleaved, report, spread
 
 from mml_core.files.manager import MMLFileManager
 from mml_core.files.numbering import Numbers, Slot
@@ -24,7 +27,12 @@ from mml_core.plugins.records import PathAssignment
 from mml_core.storage.links import commit_record
 
 RECORD = PathAssignment(key="parameters", path="PROJ_PATH/PARAMETERS/TASK_NAME/model.bin", reusable=True)
-AUDITED = {"open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir"}
+SCANS = {"os.listdir", "os.scandir"}
+AUDITED = {"open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", *SCANS}
+SCANNED = "scans of the files there"
+FEW, MANY = 10, 10_000
+AIM = 1.25
+"""How many times the time beside few files saving beside many may take, and still be the same."""
 
 
 @dataclass
@@ -53,15 +61,20 @@ class Plugins:
     path_assignments: Registry = field(default_factory=Registry)
 
 
-def fill(manager: MMLFileManager, count: int) -> None:
-    """Make a project that holds ``count`` numbered files, without the fsyncs of as many commits."""
-    numbers, files = manager.layout.numbers / "parameters" / "t", manager.project_path / "PARAMETERS" / "t"
+def folders_of(manager: MMLFileManager) -> tuple[Path, Path]:
+    """Return where the numbers are kept and where the files are."""
+    return manager.layout.numbers / "parameters" / "t", manager.project_path / "PARAMETERS" / "t"
+
+
+def fill(manager: MMLFileManager, files_there: int) -> None:
+    """Make a project that holds so many numbered files, without the fsyncs of as many commits."""
+    numbers, files = folders_of(manager)
     for folder in (numbers, files):
         folder.mkdir(parents=True)
-    for number in range(1, count + 1):
+    for number in range(1, files_there + 1):
         (numbers / f"{number:04d}").write_text('{"identity":"earlier"}')
         (files / f"model_{number:04d}.bin").write_bytes(b"x")
-    Numbers(manager.layout.numbers).advance([Slot("parameters", "t")], [count], 1)
+    Numbers(manager.layout.numbers).advance([Slot("parameters", "t")], [files_there], 1)
 
 
 def save(manager: MMLFileManager, name: str) -> None:
@@ -96,56 +109,70 @@ def bare(manager: MMLFileManager, name: str) -> None:
     os.close(descriptor)
 
 
-def timed(work: Callable[[MMLFileManager, str], None], manager: MMLFileManager, name: str) -> float:
-    """Return the seconds one call takes."""
-    start = time.perf_counter()
-    work(manager, name)
-    return time.perf_counter() - start
-
-
-def main() -> None:
+def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=101)
-    parser.add_argument("--counts", type=int, nargs="+", default=[10, 10_000])
     parser.add_argument("--folder", type=Path, default=None, help="where; by default the temp folder")
     arguments = parser.parse_args()
-    counted: collections.Counter[str] = collections.Counter()
-    counting = False
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        return report(measure(Path(folder), arguments.repeats))
 
-    def audit(event: str, _: tuple[Any, ...]) -> None:
+
+def measure(folder: Path, repeats: int) -> Iterator[Figure]:
+    """Yield time and system calls beside few files and beside many, and an empty commit beside its least."""
+    few, many = (project(folder, files_there) for files_there in (FEW, MANY))
+    names = map(str, count())
+
+    def timed(first: partial[None], second: partial[None]) -> Pairs:
+        return interleaved(lambda: first(next(names)), lambda: second(next(names)), repeats)
+
+    saved = timed(partial(save, few), partial(save, many))
+    yield Figure(name=f"a numbered file beside {FEW}", value=1000 * saved.first, unit="ms")
+    yield Figure(name=f"a numbered file beside {MANY}", value=1000 * saved.second, unit="ms")
+    ratio = statistics.median(saved.ratios)
+    yield Figure(name="many over few", value=ratio, at_most=AIM, note=f"{spread(saved.ratios)} pairs")
+    calls = [calls_of_saving(manager) for manager in (few, many)]
+    yield Figure(
+        name="system calls more beside many than beside few",
+        value=calls[1].total() - calls[0].total(),
+        at_most=0,
+        note=", ".join(f"{name} {number}" for name, number in sorted(calls[1].items()) if number),
+    )
+    yield Figure(name=SCANNED, value=calls[1][SCANNED], at_most=0)
+    committed = timed(partial(bare, few), partial(empty, few))
+    yield Figure(
+        name="commit of an empty step over write, fsync, link, unlink, fsync of the folder",
+        value=statistics.median(committed.ratios),
+        note=f"{spread(committed.ratios)} pairs",
+    )
+
+
+def project(folder: Path, files_there: int) -> MMLFileManager:
+    """Open a project of so many files."""
+    manager = MMLFileManager(
+        data=folder, results=folder, project=f"p{files_there}", plugins=Plugins(), run="r"
+    )
+    fill(manager, files_there)
+    return manager
+
+
+def calls_of_saving(manager: MMLFileManager) -> collections.Counter[str]:
+    """Count the system calls of saving one file, as Python's audit events tell them."""
+    counted: collections.Counter[str] = collections.Counter()
+    counting = True
+    full = {str(folder) for folder in folders_of(manager)}
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
         if counting and event in AUDITED:
             counted[event] += 1
+            counted[SCANNED] += event in SCANS and str(arguments[0]) in full
 
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        managers = []
-        for count in arguments.counts:
-            manager = MMLFileManager(
-                data=Path(folder), results=Path(folder), project=f"p{count}", plugins=Plugins(), run="r"
-            )
-            fill(manager, count)
-            save(manager, "warm")
-            managers.append(manager)
-        times: list[list[float]] = [[] for _ in managers]
-        for repeat in range(arguments.repeats):
-            for manager, measured in zip(managers, times, strict=True):
-                measured.append(timed(save, manager, f"s{repeat}"))
-        ratios = [
-            timed(empty, managers[0], f"e{repeat}") / timed(bare, managers[0], f"b{repeat}")
-            for repeat in range(arguments.repeats)
-        ]
-        sys.addaudithook(audit)
-        for count, manager, measured in zip(arguments.counts, managers, times, strict=True):
-            counted.clear()
-            counting = True
-            save(manager, "counted")
-            counting = False
-            calls = ", ".join(f"{name} {number}" for name, number in sorted(counted.items()))
-            print(f"{count:>7} files there: {statistics.median(measured) * 1e3:.2f} ms a file; {calls}")
-        paired = [many / few for few, many in zip(times[0], times[-1], strict=True)]
-        print(f"{arguments.counts[-1]} against {arguments.counts[0]}: {statistics.median(paired):.2f} times")
-        print(f"empty step against the bare sequence: {statistics.median(ratios):.2f} times")
+    sys.addaudithook(audit)  # stays, as every audit hook
+    save(manager, "counted")
+    counting = False
+    return counted
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

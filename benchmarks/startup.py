@@ -1,9 +1,9 @@
 """What starting `mml` costs beyond starting Python, with 400 distributions installed.
 
 Run: `python benchmarks/startup.py [--pairs 9] [--distributions 400]`. Each command is timed in pairs with
-`python -c pass`, interleaved, after one warm-up of both; the median, least and most of the differences of the
-wall time are printed, and the median of the processor time, which tells a slow start from a busy machine.
-Modules are compiled to bytecode by the warm-up, as where mml is installed, in a folder of the benchmark.
+`python -c pass`, interleaved, after one warm-up of both; the median of the differences is the figure, and
+their range stands beside it, which tells a slow start from a busy machine. Modules are compiled to bytecode
+by the warm-up, as where mml is installed, in a folder of the benchmark.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-AIMS = {
+from _common import Figure, interleaved, report, run, spread
+
+AIMS: dict[tuple[str, ...], float | None] = {
     ("--version",): 100,
     ("--help",): 100,
     ("plugins", "list"): 300,
     ("run", "--mode=info"): 600,
+    ("tasks",): None,
+    ("runs",): None,
 }
 """Arguments of `mml` → milliseconds beyond bare Python that it may cost."""
 
@@ -35,17 +39,8 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         environment = prepare(Path(folder), args.distributions)
-        print(f"{args.distributions} distributions on the path, {args.pairs} interleaved pairs, milliseconds")
-        print(f"{'command':22}{'median':>8}{'least':>8}{'most':>8}{'aim':>6}{'processor':>11}")
-        met = True
-        for arguments, aim in AIMS.items():
-            differences, busy = zip(*measure(arguments, args.pairs, environment), strict=True)
-            median = statistics.median(differences)
-            met &= median <= aim
-            figures = f"{median:8.0f}{min(differences):8.0f}{max(differences):8.0f}{aim:6d}"
-            figures += f"{statistics.median(busy):11.0f}"
-            print(f"{'mml ' + ' '.join(arguments):22}{figures}{'' if median <= aim else '  missed'}")
-    return 0 if met else 1
+        print(f"beyond `python -c pass`, {args.distributions} distributions installed:")
+        return report(measure(args.pairs, environment))
 
 
 def prepare(folder: Path, distributions: int) -> dict[str, str]:
@@ -69,29 +64,19 @@ def prepare(folder: Path, distributions: int) -> dict[str, str]:
     }
 
 
-def measure(arguments: tuple[str, ...], pairs: int, environment: dict[str, str]) -> list[tuple[float, float]]:
-    """Return, per pair, by how many milliseconds of wall and of processor time `mml` is slower."""
-    mml = [str(Path(sys.executable).with_name("mml")), *arguments]
-    seconds(mml, environment)
-    seconds(BARE, environment)
-    found = []
-    for _ in range(pairs):
-        ours, bare = seconds(mml, environment), seconds(BARE, environment)
-        found.append((1000 * (ours[0] - bare[0]), 1000 * (ours[1] - bare[1])))
-    return found
-
-
-def seconds(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Run a command and return its wall and processor time."""
-    start, before = time.perf_counter(), os.times()
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
-    )
-    elapsed, after = time.perf_counter() - start, os.times()
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()}")
-    used = after.children_user - before.children_user + after.children_system - before.children_system
-    return elapsed, used
+def measure(pairs: int, environment: dict[str, str]) -> Iterator[Figure]:
+    """Yield, per command, by how many milliseconds `mml` is slower."""
+    for arguments, aim in AIMS.items():
+        mml = [str(Path(sys.executable).with_name("mml")), *arguments]
+        timed = interleaved(partial(run, BARE, environment), partial(run, mml, environment), pairs)
+        differences = [1000 * difference for difference in timed.differences]
+        yield Figure(
+            name=f"mml {' '.join(arguments)}",
+            value=statistics.median(differences),
+            unit="ms",
+            at_most=aim,
+            note=f"{spread(differences, 0)} pairs",
+        )
 
 
 if __name__ == "__main__":

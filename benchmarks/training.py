@@ -1,12 +1,11 @@
 """What `mml run --mode=train` costs beside training itself: one task, one fold, the store present.
 
-Run: `python benchmarks/training.py [--runs 5]`. The overhead is the wall time of a process that imports
-torch, Lightning and MONAI and then runs the command, less these imports, less the seconds inside of
-`Trainer.fit`, `Trainer.predict` and the evaluation of the predictions,
-and less what Python needs to start and, with these
-libraries imported, to end, measured in turn by a process that does nothing else. The cost of a further step
-is the difference to a run of three folds, by its six further steps. Runs of one fold, of three and of none
-alternate after one warm-up of each; medians are compared with the aims.
+Run: `python benchmarks/training.py [--runs 5]`. A process imports torch, Lightning and MONAI and then runs
+the command. Its overhead is its wall time less these imports, less the seconds inside of `Trainer.fit`,
+`Trainer.predict` and the evaluation of the predictions. Beside it stands the overhead less what Python needs
+to start and, with these libraries imported, to end, as a process shows that does nothing else. The cost of a
+further step is the difference to a run of three folds, by its six further steps. Runs of one fold, of three
+and of none alternate after one warm-up of each.
 """
 
 from __future__ import annotations
@@ -16,26 +15,28 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-AIMS = {"overhead of a run": 1000, "further step": 50}
-"""What is measured → milliseconds it may cost."""
+from _common import Figure, report, run, spread
 
 TASK = "digits"
 SETTINGS = ["preprocessing=size32", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
 FOLDS, STEPS_PER_FOLD = 3, 3
+Cost = dict[str, float]
+"""Seconds of the clock (``wall``) and of the processor (``cpu``)."""
 PROBE = """
-import json, sys, time
+import gc, json, sys, time
 wall, cpu = time.perf_counter(), time.process_time()
 import torch, lightning.pytorch, monai.networks.nets.resnet
 spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 if len(sys.argv) == 2:
     with open(sys.argv[1], "w") as file:
         json.dump(spent, file)
+    gc.freeze()  # as the command does before it ends
     sys.exit()
 
 def timed(owner, name):
@@ -54,8 +55,9 @@ timed(lightning.pytorch.Trainer, "fit")
 timed(lightning.pytorch.Trainer, "predict")
 timed(mml_core.learning.predictions, "evaluate")
 from mml_core.cli.main import main
-code = main(sys.argv[2:])
-with open(sys.argv[1], "w") as file:
+_, target, *sys.argv[1:] = sys.argv
+code = main()
+with open(target, "w") as file:
     json.dump(spent, file)
 sys.exit(code)
 """
@@ -66,28 +68,42 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="measured runs of either kind")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        environment = prepare(Path(folder))
-        found: dict[tuple[str, str], list[float]] = {
-            (name, of): [] for name in AIMS for of in ("wall", "cpu")
-        }
-        further = (FOLDS - 1) * STEPS_PER_FOLD
-        for number in range(args.runs + 1):
-            one = overhead(1, environment, Path(folder))
-            several = overhead(FOLDS, environment, Path(folder))
-            bare = overhead(0, environment, Path(folder))
-            for of in ("wall", "cpu") if number else ():  # the first pair warms the disk up
-                found["overhead of a run", of].append(1000 * (one[of] - bare[of]))
-                found["further step", of].append(1000 * (several[of] - one[of]) / further)
-    print(f"{args.runs} runs of one and of {FOLDS} folds in turn, milliseconds; the aims are for wall time")
-    print(f"{'':26}{'median':>8}{'least':>8}{'most':>8}{'aim':>6}")
-    met = True
-    for (name, of), values in found.items():
-        median = statistics.median(values)
-        missed = of == "wall" and median > AIMS[name]
-        met &= not missed
-        figures = f"{median:8.0f}{min(values):8.0f}{max(values):8.0f}{AIMS[name]:6d}"
-        print(f"{name + ', ' + of:26}{figures}{'  missed' if missed else ''}")
-    return 0 if met else 1
+        return report(measure(args.runs, Path(folder)))
+
+
+def measure(runs: int, folder: Path) -> Iterator[Figure]:
+    """Yield overheads in milliseconds, and the processor time of each as a note."""
+    environment = prepare(folder)
+    further = (FOLDS - 1) * STEPS_PER_FOLD
+    rounds = []
+    for number in range(runs + 1):
+        one, several, bare = (overhead(folds, environment, folder) for folds in (1, FOLDS, 0))
+        if number:  # the first round warms the disk up
+            rounds.append((one, several, bare))
+
+    def figure(name: str, values: list[Cost], at_most: float | None) -> Figure:
+        wall, cpu = ([1000 * value[of] for value in values] for of in ("wall", "cpu"))
+        note = f"{spread(wall, 0)} runs; {statistics.median(cpu):.0f} ms of processor time"
+        return Figure(name=name, value=statistics.median(wall), unit="ms", at_most=at_most, note=note)
+
+    yield figure(
+        "a run, less fit, predict and test, less the imports", [one for one, _, _ in rounds], at_most=1000
+    )
+    yield figure(
+        "the same, less the start and end of the interpreter",
+        [less(one, bare) for one, _, bare in rounds],
+        at_most=None,
+    )
+    yield figure(
+        "a further step",
+        [{of: spent / further for of, spent in less(several, one).items()} for one, several, _ in rounds],
+        at_most=50,
+    )
+
+
+def less(cost: Cost, other: Cost) -> Cost:
+    """Return by how much one cost exceeds another."""
+    return {of: cost[of] - other[of] for of in cost}
 
 
 def prepare(folder: Path) -> dict[str, str]:
@@ -104,7 +120,7 @@ def prepare(folder: Path) -> dict[str, str]:
     return environment
 
 
-def overhead(folds: int, environment: dict[str, str], folder: Path) -> dict[str, float]:
+def overhead(folds: int, environment: dict[str, str], folder: Path) -> Cost:
     """Run the command and return the seconds, of the clock and of the processor, that were not learning.
 
     With 0 folds the imports alone are run: what remains is the start and the end of the interpreter.
@@ -123,15 +139,6 @@ def cpu_of_children() -> float:
     """Return the processor seconds of all processes that were started and have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def run(command: list[str], environment: dict[str, str]) -> None:
-    """Run a command that has to succeed."""
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()}")
 
 
 if __name__ == "__main__":
