@@ -12,7 +12,7 @@ import numpy as np
 
 from mml_core.errors import near_matches
 from mml_core.tasks.description import TaskType
-from mml_core.tasks.errors import CreationError
+from mml_core.tasks.errors import CreationError, sentence
 from mml_core.tasks.samples import NO_LABEL, SPLITS
 
 _TARGETS = {
@@ -49,6 +49,7 @@ class TaskBuilder:
     Attributes:
         samples: What was added so far.
         warnings: What the user should look at, one line each; the creator may add to it.
+        origins: Path below the dataset's folder to the user's file that was copied there, for messages.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TaskBuilder:
         self.target_names: list[str] = []
         self.samples: list[NewSample] = []
         self.warnings: list[str] = []
+        self.origins: dict[str, Path] = {}
         self.texts: dict[str, Any] = {
             "keywords": list(keywords),
             "license": "",
@@ -249,4 +251,4 @@ class TaskBuilder:
             raise self._wrong(sample_id, f"path {path!r} is not below the dataset's folder")
 
     def _wrong(self, sample_id: str, what: str) -> CreationError:
-        return CreationError(f"Sample '{sample_id}' of task '{self.name}': {what.rstrip('.')}.")
+        return CreationError(sentence(f"Sample '{sample_id}' of task '{self.name}': {what}"))

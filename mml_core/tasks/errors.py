@@ -35,3 +35,9 @@ class CreationError(TaskError):
 
 class LeakageError(CreationError):
     """The same image or subject is in the test split and in the training split, or in two folds."""
+
+
+def sentence(text: str) -> str:
+    """Return a text, perhaps another library's, as one line that ends like a sentence."""
+    line = " ".join(text.splitlines())
+    return line if line.endswith("?") else f"{line.rstrip('.')}."

@@ -56,6 +56,7 @@ def finish_task(
         builder.dataset_root,
         len(builder.class_names),
         {name: record.sha256 for name, record in manifest.files.items()},
+        builder.origins,
     )
     segmented = builder.task_type is TaskType.SEGMENTATION
     files = [(sample.image, sample.target if segmented else None) for sample in samples]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,11 +57,13 @@ class Inspector:
         root: The dataset's folder.
         num_classes: Classes that a mask may hold.
         known: Relative path to the sha256 the dataset's manifest has of it.
+        origins: Relative path to the file it was copied from, which messages name instead.
     """
 
     root: Path
     num_classes: int = 0
-    known: dict[str, str] = field(default_factory=dict)
+    known: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, Path] = field(default_factory=dict)
 
     def inspect(self, image: str, mask: str | None = None) -> Inspection:
         """Read one image, and its mask where it has one.
@@ -71,7 +73,7 @@ class Inspector:
             DamagedTaskError: A file is not the one the manifest has.
         """
         data, sha256 = self._load(image)
-        array = decode_image(data, self.root / image)
+        array = decode_image(data, self._named(image))
         if has_alpha(data, array):
             array = array[:, :, :3]  # transparency is left out
         flat = array.reshape(-1, array.shape[2]).astype(np.uint64)
@@ -99,12 +101,15 @@ class Inspector:
                     progress(len(found), len(files))
         return found
 
+    def _named(self, name: str) -> Path:
+        return self.origins.get(name, self.root / name)
+
     def _load(self, name: str) -> tuple[bytes, str]:
         path = self.root / name
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise ImageError(f"Image {path} cannot be read: {error.strerror}.") from error
+            raise ImageError(f"Image {self._named(name)} cannot be read: {error.strerror}.") from error
         sha256 = sha256_bytes(data)
         if self.known and self.known.get(name) != sha256:
             raise DamagedTaskError(
@@ -114,17 +119,17 @@ class Inspector:
 
     def _class_pixels(self, mask: str, extent: tuple[int, ...]) -> tuple[int, ...]:
         data, _ = self._load(mask)
-        classes = decode_mask(data, self.root / mask)
+        path = self._named(mask)
+        classes = decode_mask(data, path)
         if classes.shape != extent:
             raise ImageError(
-                f"Mask {self.root / mask} is {classes.shape[0]} x {classes.shape[1]}, its image is "
+                f"Mask {path} is {classes.shape[0]} x {classes.shape[1]}, its image is "
                 f"{extent[0]} x {extent[1]} pixels."
             )
         counts = np.bincount(classes.ravel(), minlength=self.num_classes)
         if len(counts) > self.num_classes:
             raise ImageError(
-                f"Mask {self.root / mask} has the class {len(counts) - 1}, the task has 0 to "
-                f"{self.num_classes - 1}."
+                f"Mask {path} has the class {len(counts) - 1}, the task has 0 to {self.num_classes - 1}."
             )
         return tuple(int(count) for count in counts)
 
