@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import signal
 import subprocess
@@ -87,6 +88,32 @@ def test_official_splits_and_an_external_test_set(workplace):
     assert rows["external_test/a/far.png"]["original_split"] == "external test"
 
 
+def test_folders_behind_links_are_read_once_and_empty_ones_are_named(workplace, capsys):
+    for name in ("in/a", "in/b", "elsewhere"):
+        for i in range(2):
+            image(workplace / name / f"{i}.png")
+    (workplace / "in" / "linked").symlink_to("../elsewhere")
+    (workplace / "in" / "a" / "loop").symlink_to("..")
+    (workplace / "in" / "hollow" / "deeper").mkdir(parents=True)
+    assert add("folder", "in") == 0
+    assert mine(workplace).class_counts == {"0": 2, "1": 2, "2": 2}
+    assert mine(workplace).class_names == ["a", "b", "linked"]
+    warnings = capsys.readouterr().err
+    assert "Left out 1 folders without an image: hollow." in warnings
+    assert "Left out 1 folders that were read under another name: loop." in warnings
+
+
+def test_splits_beside_other_folders_are_no_classes(workplace, capsys):
+    for name in ("train/a", "train/b", "test/a", "test/b", "extra/c"):
+        image(workplace / "in" / name / "x.png")
+    assert "holds the splits test, train, and beside them extra" in refused(capsys, "folder", "in")
+    for name in "abt":
+        image(workplace / "kinds" / {"t": "test"}.get(name, name) / "x.png")
+    image(workplace / "kinds" / "a" / "y.png")
+    assert add("folder", "kinds") == 0
+    assert "'test' in kinds was taken for a class, as a, b are" in capsys.readouterr().err
+
+
 def test_what_is_wrong_with_a_folder(workplace, capsys):
     image(workplace / "one" / "only" / "x.png")
     assert "1 class (only)" in refused(capsys, "folder", "one")
@@ -99,7 +126,7 @@ def test_what_is_wrong_with_a_folder(workplace, capsys):
     for name in "ab":
         image(workplace / "bad" / name / "x.png")
     (workplace / "bad" / "a" / "y.png").write_bytes(b"no image")
-    assert "y.png is in no known format" in refused(capsys, "folder", "bad")
+    assert "Image bad/a/y.png is in no known format" in refused(capsys, "folder", "bad")
     assert TaskIndex(workplace / "data").names() == []
 
 
@@ -129,6 +156,88 @@ def test_a_list_with_all_columns(workplace, kind):
     row = samples(task)["k4"]
     assert (row["fold"], row["group"], row["original_split"], row["label"]) == (1, "p4", "training", 1)
     assert row["image"] == "images/pictures/4.png"
+
+
+def test_an_external_list_may_use_the_same_file_names(workplace):
+    for place, seed in (("here", 1), ("there", 2)):
+        for i in range(4):
+            image(workplace / place / f"{i}.png", seed=10 * seed + i)
+            masks(workplace / place, [f"m{i}"])
+        table(workplace / place / "list.csv", [{"file": f"{i}.png", "mask": f"m{i}.png"} for i in range(4)])
+    options = ["--image", "file", "--label", "mask", "--type", "semantic_segmentation", "--classes", "a,b"]
+    assert add("csv", "here/list.csv", *options, "--test", "there/list.csv") == 0
+    rows = samples(mine(workplace))
+    root = mine(workplace).dataset_root
+    assert rows["external_test/0.png"]["mask"] == "masks/external_test/m0.png"
+    for row in rows.values():
+        assert hashlib.sha256((root / row["image"]).read_bytes()).hexdigest() == row["sha256"]
+    assert len({row["sha256"] for row in rows.values()}) == 8
+
+
+def test_files_outside_the_root_never_take_the_place_of_others(workplace, capsys):
+    given = ["../out/a.png", "../out/deep/a.png", "a.png"]
+    for name in given:
+        image(workplace / "in" / name)
+    (workplace / "in").mkdir(exist_ok=True)
+    table(workplace / "in" / "list.csv", [{"file": name, "y": i % 2} for i, name in enumerate(given)])
+    options = ["--image", "file", "--label", "y"]
+    assert add("csv", "in/list.csv", *options) == 0
+    assert set(samples(mine(workplace))) == {"outside/0/a.png", "outside/1/a.png", "a.png"}
+    image(workplace / "in" / "outside" / "0" / "a.png")
+    table(
+        workplace / "in" / "list.csv",
+        [{"file": name, "y": i % 2} for i, name in enumerate([*given, "outside/0/a.png"])],
+    )
+    error = refused(capsys, "csv", "in/list.csv", *options, "--force")
+    assert "in/outside/0/a.png and in/../out/a.png would both become images/outside/0/a.png" in error
+
+
+def test_a_list_says_the_same_in_every_format(workplace):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = [image(workplace / f"{i}.png").name for i in range(6)]
+    labels = [" 1", "2 ", "1", "2", "", ""]
+    table(
+        workplace / "list.csv",
+        [
+            {"file": file, "y": label, "use": "train" if label else "unlabelled"}
+            for file, label in zip(files, labels, strict=True)
+        ],
+    )
+    columns = {
+        "file": files,
+        "y": [1.0, 2.0, 1.0, 2.0, float("nan"), None],
+        "use": [*["train "] * 4, *[" unlabelled"] * 2],
+    }
+    pq.write_table(pa.table(columns), workplace / "list.parquet")
+    digests = set()
+    for kind in ("csv", "parquet"):
+        options = ["--image", "file", "--label", "y", "--split", "use", "--force"]
+        assert add("csv", f"list.{kind}", *options) == 0
+        digests.add((mine(workplace).samples_sha256, *mine(workplace).class_names))
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_two_columns_of_one_name_are_refused(workplace, capsys, kind):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (workplace / "list.csv").write_text("file,y,y,,\n0.png,a,b,,\n")
+    doubled = pa.table([["0.png"], ["a"], ["b"]], names=["file", "y", "y"])
+    pq.write_table(doubled, workplace / "list.parquet")
+    error = refused(capsys, "csv", f"list.{kind}", "--image", "file", "--label", "y")
+    assert "several columns of the name 'y'" in error
+
+
+def test_labels_may_be_indices_of_the_classes_that_are_named(workplace):
+    given = listed(workplace, y=[0, 1, 1, 0])
+    assert add(*given, "--label", "y", "--classes", "benign,malignant") == 0
+    assert mine(workplace).class_names == ["benign", "malignant"]
+    assert mine(workplace).samples.numpy("label").tolist() == [0, 1, 1, 0]
+    assert add(*given, "--label", "y", "--classes", "1,0", "--force") == 0
+    assert mine(workplace).samples.numpy("label").tolist() == [1, 0, 0, 1]
 
 
 def listed(workplace, **columns):
@@ -186,13 +295,24 @@ def test_an_image_may_be_listed_twice_but_not_for_training_and_test(workplace, c
         ({"y": "abab", "f": ["0", "1", "0.5", "1"]}, ["--label", "y", "--fold", "f"], "row 3: fold 0.5"),
         ({"y": "abab"}, [], "--label is needed"),
         ({"y": "abab"}, ["--label", "y", "--type", "unlabelled"], "predicts nothing"),
-        ({"y": "abab"}, ["--label", "y", "--classes", "a,c"], "row 2:"),
+        (
+            {"y": "abab"},
+            ["--label", "y", "--classes", "a,c"],
+            "row 2: Sample '1.png' of task 'mine': 'b' is no",
+        ),
+        (
+            {"y": ["cat", "cats", "cta", "cat"]},
+            ["--label", "y", "--classes", "cat,cats"],
+            "Did you mean 'cat'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_list(workplace, capsys, columns, options, message):
     error = refused(capsys, *listed(workplace, **columns), *options)
     assert message in error
     assert error.count("\n") == 1
+    assert error.count("list.csv") <= 1
+    assert not error.rstrip().endswith(("..", "?."))
     assert TaskIndex(workplace / "data").names() == []
 
 
@@ -237,7 +357,20 @@ def test_what_is_wrong_with_pairs(workplace, capsys):
     )
     assert "belong together" in refused(capsys, "pairs", "images", "masks", "--test-images", "images")
     image(workplace / "masks" / "b.png")
-    assert "has the mode RGB" in refused(capsys, "pairs", "images", "masks")
+    assert "Mask masks/b.png has the mode RGB" in refused(capsys, "pairs", "images", "masks")
+    masks(workplace / "masks", ["b", "a_mask"])
+    error = refused(capsys, "pairs", "images", "masks", "--mask-suffix", "_mask")
+    assert "two masks for 'a': masks/a.png and masks/a_mask.png" in error
+    image(workplace / "images" / "a.jpg")
+    assert "two images for 'a': images/a.jpg and images/a.png" in refused(capsys, "pairs", "images", "masks")
+
+
+def test_images_and_masks_may_share_a_folder(workplace):
+    for name in "ab":
+        image(workplace / "both" / f"{name}.png")
+    masks(workplace / "both", ["a_mask", "b_mask"])
+    assert add("pairs", "both", "both", "--mask-suffix", "_mask") == 0
+    assert set(samples(mine(workplace))) == {"train/a", "train/b"}
 
 
 def test_a_task_of_that_name_is_not_replaced(workplace, capsys):

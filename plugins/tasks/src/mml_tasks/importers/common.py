@@ -1,15 +1,15 @@
-"""What all importers share: finding images, naming splits, copying files into the dataset."""
+"""What all importers share: naming splits, copying files into the dataset, classes and subjects."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mml_core.errors import near_matches
 from mml_core.tasks.errors import CreationError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Fill = Callable[[Path], "TaskBuilder"]
 """Fills an empty dataset folder, and returns what describes its samples."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
 SPLIT_WORDS = {
     "train": "train",
     "training": "train",
@@ -32,8 +31,6 @@ SPLIT_WORDS = {
     "unlabeled": "unlabelled",
 }
 """What publishers call their splits, and ours; validation joins the samples that folds are made of."""
-
-_SHOWN = 3
 
 
 def new_builder(args: argparse.Namespace, task_type: str, dataset_root: Path) -> TaskBuilder:
@@ -49,35 +46,26 @@ def new_builder(args: argparse.Namespace, task_type: str, dataset_root: Path) ->
     return builder
 
 
-def images_below(folder: Path, ignored: list[Path] | None = None) -> list[Path]:
-    """Return all images below a folder, sorted; other files that are not hidden go to ``ignored``."""
-    if not folder.is_dir():
-        candidates = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise CreationError(f"There is no folder {folder}.{near_matches(folder.name, candidates)}")
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.suffix.lower() in SUFFIXES:
-            found.append(path)
-        elif ignored is not None:
-            ignored.append(path)
-    return found
-
-
 def split_of(word: str) -> str | None:
     """Return our split for a publisher's word; None where it is no such word."""
     return SPLIT_WORDS.get(word.strip().casefold())
 
 
-def copy_in(source: Path, root: Path, name: str) -> str:
-    """Copy a file into a dataset and return its path there."""
-    target = root / name
+def copy_in(builder: TaskBuilder, source: Path, name: str) -> str:
+    """Copy a file into the builder's dataset, where nothing may have its name, and return its path there."""
+    target = builder.dataset_root / name
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.is_file():
+        raise CreationError(f"There is no file {source}.")
     try:
-        shutil.copyfile(source, target)
-    except FileNotFoundError as error:
-        raise CreationError(f"There is no file {source}.") from error
+        target.touch(exist_ok=False)
+    except FileExistsError:
+        other = builder.origins.get(name, name)
+        raise CreationError(f"{source} and {other} would both become {name}: rename one of them.") from None
+    if not os.access(source, os.R_OK):
+        raise CreationError(f"{source} cannot be read: permission denied.")
+    shutil.copyfile(source, target)
+    builder.origins[name] = source
     return name
 
 
@@ -99,13 +87,6 @@ def natural_order(text: str) -> list[tuple[int, int, str]]:
         for piece in re.split(r"(\d+)", text)
         if piece
     ]
-
-
-def warn_of_ignored(builder: TaskBuilder, ignored: list[Path]) -> None:
-    """Name files that were left out because they are no images."""
-    if ignored:
-        shown = ", ".join(path.name for path in ignored[:_SHOWN]) + (", …" if len(ignored) > _SHOWN else "")
-        builder.warnings.append(f"Left out {len(ignored)} files that are no images: {shown}.")
 
 
 def subject_of(pattern: str | None, path: Path) -> str | None:

@@ -8,7 +8,7 @@ separated by --separator.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="what paths are relative to; the list's folder by default")
     parser.add_argument("--test", type=Path, metavar="FILE", help="another such list, for testing")
     parser.add_argument("--separator", default="|", help="between the classes of one cell (|)")
-    parser.add_argument("--classes", help="class names in the order of their indices, separated by commas")
+    parser.add_argument(
+        "--classes",
+        help="class names in the order of their indices, separated by commas; labels are either of the two",
+    )
 
 
 def read(args: argparse.Namespace) -> Fill:
@@ -57,9 +60,9 @@ def read(args: argparse.Namespace) -> Fill:
             listed += _list(args.test, args, columns, external_test=True)
         builder = new_builder(args, args.type, root)
         _describe(builder, args, columns, listed)
-        copied: dict[Path, str] = {}
+        filling = _Filling(builder, args, columns, _labels_are_indices(builder, args, columns, listed))
         for number, each in enumerate(listed):
-            _add(builder, args, columns, each, number, copied)
+            filling.add(each, number)
         return builder
 
     return fill
@@ -123,63 +126,87 @@ def _describe(
         builder.describe(idx_to_class=check_classes(args.name, names, args.file))
 
 
-def _add(
-    builder: TaskBuilder,
-    args: argparse.Namespace,
-    columns: list[str],
-    listed: Listed,
-    number: int,
-    copied: dict[Path, str],
-) -> None:
-    row = listed.row
-    original = "external test" if listed.external_test else row.text(args.split) if args.split else None
-    split = "test" if listed.external_test else split_of(original) if original else "train"
-    if split is None:
-        raise row.error(f"'{original}' is no split: {', '.join(SPLIT_WORDS)} are")
-    first = listed.image not in copied
-    image = _copy(listed.image, builder.dataset_root, "images", args.root or row.file.parent, number, copied)
-    fold = row.number(args.fold) if args.fold and split == "train" and not listed.external_test else None
-    if fold is not None and fold != int(fold):
-        raise row.error(f"fold {fold} is no whole number")
-    try:
-        builder.add(
-            sample_id=row.text(args.id) if args.id else _own_id(image, number, first=first),
-            image=image,
-            split=split,
-            fold=None if fold is None else int(fold),
-            group=row.text(args.subject) if args.subject else None,
-            original_split=original,
-            **_target(builder, args, columns, listed, number, copied, split),
-        )
-    except CreationError as error:
-        raise row.error(str(error)) from error
+def _labels_are_indices(
+    builder: TaskBuilder, args: argparse.Namespace, columns: list[str], listed: list[Listed]
+) -> bool:
+    """Whether labels are numbers that --classes gives names to."""
+    if not args.classes or args.type != "classification":
+        return False
+    labels = {each.row.cell(columns[0]) for each in listed} - {""}
+    return all(label.isdecimal() for label in labels) and not labels <= set(builder.class_names)
 
 
-def _target(
-    builder: TaskBuilder,
-    args: argparse.Namespace,
-    columns: list[str],
-    listed: Listed,
-    number: int,
-    copied: dict[Path, str],
-    split: str,
-) -> dict[str, Any]:
-    row = listed.row
-    if not columns or (split == "unlabelled" and not any(row.cell(name) for name in columns)):
-        return {}
-    if args.type == "classification":
-        return {"label": row.text(columns[0])}
-    if args.type == "regression":
-        return {"value": [row.number(name) for name in columns]}
-    if args.type == "multilabel":
-        if len(columns) > 1:
-            return {"labels": [row.number(name) for name in columns]}
-        return {"labels": _several_hot(row, columns[0], args.separator, builder.class_names)}
-    root = args.root or row.file.parent
-    mask = root / row.text(columns[0])
-    if not mask.is_file():
-        raise row.error(f"there is no file {mask}")
-    return {"mask": _copy(mask, builder.dataset_root, "masks", root, number, copied)}
+@dataclass(frozen=True)
+class _Filling:
+    """The dataset in the making.
+
+    Attributes:
+        builder: Takes the samples.
+        args: What the importer was told.
+        columns: What --label names.
+        by_index: Whether labels are indices of classes rather than their names.
+        copied: Source to place of every file that is in the dataset already.
+    """
+
+    builder: TaskBuilder
+    args: argparse.Namespace
+    columns: list[str]
+    by_index: bool
+    copied: dict[Path, str] = field(default_factory=dict)
+
+    def add(self, listed: Listed, number: int) -> None:
+        """Copy the image of a line, and its mask where it has one, and add the sample."""
+        row, args = listed.row, self.args
+        original = "external test" if listed.external_test else row.text(args.split) if args.split else None
+        split = "test" if listed.external_test else split_of(original) if original else "train"
+        if split is None:
+            raise row.error(f"'{original}' is no split: {', '.join(SPLIT_WORDS)} are")
+        first = listed.image not in self.copied
+        image = self._copy(listed.image, "images", listed, number)
+        fold = row.number(args.fold) if args.fold and split == "train" and not listed.external_test else None
+        if fold is not None and fold != int(fold):
+            raise row.error(f"fold {fold} is no whole number")
+        sample = {
+            "sample_id": row.text(args.id) if args.id else _own_id(image, number, first=first),
+            "image": image,
+            "split": split,
+            "fold": None if fold is None else int(fold),
+            "group": row.text(args.subject) if args.subject else None,
+            "original_split": original,
+            **self._target(listed, number, split),
+        }
+        try:
+            self.builder.add(**sample)
+        except CreationError as error:
+            raise row.error(str(error)) from error
+
+    def _target(self, listed: Listed, number: int, split: str) -> dict[str, Any]:
+        row, kind, columns = listed.row, self.args.type, self.columns
+        if not columns or (split == "unlabelled" and not any(row.cell(name) for name in columns)):
+            return {}
+        if kind == "classification":
+            label = row.text(columns[0])
+            return {"label": int(label) if self.by_index else label}
+        if kind == "regression":
+            return {"value": [row.number(name) for name in columns]}
+        if kind == "multilabel":
+            if len(columns) > 1:
+                return {"labels": [row.number(name) for name in columns]}
+            return {"labels": _several_hot(row, columns[0], self.args.separator, self.builder.class_names)}
+        mask = (self.args.root or row.file.parent) / row.text(columns[0])
+        if not mask.is_file():
+            raise row.error(f"there is no file {mask}")
+        return {"mask": self._copy(mask, "masks", listed, number)}
+
+    def _copy(self, source: Path, kind: str, listed: Listed, number: int) -> str:
+        """Copy a file once: under its own path where that is below the root, else under the line's number."""
+        if source not in self.copied:
+            base = self.args.root or listed.row.file.parent
+            inside = source.is_relative_to(base) and ".." not in source.relative_to(base).parts
+            place = source.relative_to(base).as_posix() if inside else f"outside/{number}/{source.name}"
+            folder = f"{kind}/external_test" if listed.external_test else kind
+            self.copied[source] = copy_in(self.builder, source, f"{folder}/{place}")
+        return self.copied[source]
 
 
 def _several_hot(row: Row, column: str, separator: str, classes: list[str]) -> list[float]:
@@ -188,15 +215,6 @@ def _several_hot(row: Row, column: str, separator: str, classes: list[str]) -> l
     if unknown:
         raise row.error(f"'{unknown[0]}' is none of the classes {', '.join(classes)}")
     return [float(name in names) for name in classes]
-
-
-def _copy(source: Path, root: Path, kind: str, base: Path, number: int, copied: dict[Path, str]) -> str:
-    """Copy a file once, under its own relative path where that stays below ``base``."""
-    if source not in copied:
-        inside = source.is_relative_to(base) and ".." not in source.relative_to(base).parts
-        name = source.relative_to(base).as_posix() if inside else f"{number:06d}_{source.name}"
-        copied[source] = copy_in(source, root, f"{kind}/{name}")
-    return copied[source]
 
 
 def _own_id(image: str, number: int, *, first: bool) -> str:

@@ -18,12 +18,11 @@ from mml_tasks.importers.common import (
     check_classes,
     check_pattern,
     copy_in,
-    images_below,
     new_builder,
     split_of,
     subject_of,
-    warn_of_ignored,
 )
+from mml_tasks.importers.searching import LeftOut, images_below
 
 if TYPE_CHECKING:
     from mml_core.tasks.builder import TaskBuilder
@@ -54,16 +53,16 @@ def read(args: argparse.Namespace) -> Fill:
     check_pattern(args.subject)
 
     def fill(root: Path) -> TaskBuilder:
-        ignored: list[Path] = []
-        found = list(_find(args.path, ignored))
+        left_out = LeftOut()
+        builder = new_builder(args, "classification", root)
+        found = list(_find(args.path, left_out, builder))
         if args.test is not None:
-            found += [_outside(each) for each in _find(args.test, ignored)]
+            found += [_outside(each) for each in _find(args.test, left_out, builder)]
         if not found:
             raise CreationError(f"There are no images below {args.path}.")
-        builder = new_builder(args, "classification", root)
         builder.describe(idx_to_class=check_classes(args.name, (each.label for each in found), args.path))
         for each in found:
-            image = copy_in(each.path, root, f"images/{each.place}")
+            image = copy_in(builder, each.path, f"images/{each.place}")
             builder.add(
                 sample_id=each.place,
                 image=image,
@@ -72,16 +71,15 @@ def read(args: argparse.Namespace) -> Fill:
                 group=subject_of(args.subject, each.path),
                 original_split=each.original_split,
             )
-        warn_of_ignored(builder, ignored)
+        builder.warnings += left_out.warnings()
         return builder
 
     return fill
 
 
-def _find(folder: Path, ignored: list[Path]) -> Iterator[Found]:
-    images = images_below(folder, ignored)
-    first = {path.relative_to(folder).parts[0] for path in images}
-    by_split = bool(first) and all(split_of(name) is not None for name in first)
+def _find(folder: Path, left_out: LeftOut, builder: TaskBuilder) -> Iterator[Found]:
+    images = images_below(folder, left_out)
+    by_split = _are_splits({path.relative_to(folder).parts[0] for path in images}, folder, builder)
     depth = 3 if by_split else 2
     for path in images:
         parts = path.relative_to(folder).parts
@@ -90,6 +88,24 @@ def _find(folder: Path, ignored: list[Path]) -> Iterator[Found]:
             raise CreationError(f"{path} lies in no folder of a class: {layout} is needed below {folder}.")
         split = split_of(parts[0]) if by_split else "train"
         yield Found(path, "/".join(parts), parts[depth - 2], split or "train", parts[0] if by_split else None)
+
+
+def _are_splits(names: set[str], folder: Path, builder: TaskBuilder) -> bool:
+    """Whether the entries of a folder are splits rather than classes; a mixture of both is refused."""
+    splits = sorted(name for name in names if split_of(name) is not None)
+    if len(splits) == len(names):
+        return bool(names)
+    others = sorted(names - set(splits))
+    if len(splits) > 1:
+        raise CreationError(
+            f"{folder} holds the splits {', '.join(splits)}, and beside them {', '.join(others)}: move that "
+            "away, or rename the splits where they are classes."
+        )
+    if splits:
+        builder.warnings.append(
+            f"'{splits[0]}' in {folder} was taken for a class, as {', '.join(others)} are."
+        )
+    return False
 
 
 def _outside(found: Found) -> Found:

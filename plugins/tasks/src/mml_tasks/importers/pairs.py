@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING
 
 from mml_core.errors import near_matches
 from mml_core.tasks.errors import CreationError
-from mml_tasks.importers.common import (
-    Fill,
-    check_pattern,
-    copy_in,
-    images_below,
-    new_builder,
-    subject_of,
-    warn_of_ignored,
-)
+from mml_tasks.importers.common import Fill, check_pattern, copy_in, new_builder, subject_of
+from mml_tasks.importers.searching import LeftOut, images_below
 from mml_tasks.tables import write_png
 
 if TYPE_CHECKING:
@@ -53,10 +46,10 @@ def read(args: argparse.Namespace) -> Fill:
         raise CreationError("--test-images and --test-masks belong together.")
 
     def fill(root: Path) -> TaskBuilder:
-        ignored: list[Path] = []
-        pairs = _pairs(args.images, args.masks, args.mask_suffix, "train", ignored)
+        left_out = LeftOut()
+        pairs = _pairs(args.images, args.masks, args.mask_suffix, "train", left_out)
         if args.test_images is not None:
-            pairs += _pairs(args.test_images, args.test_masks, args.mask_suffix, "test", ignored)
+            pairs += _pairs(args.test_images, args.test_masks, args.mask_suffix, "test", left_out)
         values = _values(pairs)
         builder = new_builder(args, "semantic_segmentation", root)
         builder.describe(idx_to_class=_class_names(args.classes, values))
@@ -64,47 +57,48 @@ def read(args: argparse.Namespace) -> Fill:
             name = f"{split}/{place}"
             builder.add(
                 sample_id=name,
-                image=copy_in(image, root, f"images/{name}{image.suffix.lower()}"),
-                mask=_write_mask(mask, values, root, f"masks/{name}.png"),
+                image=copy_in(builder, image, f"images/{name}{image.suffix.lower()}"),
+                mask=_write_mask(builder, mask, values, f"masks/{name}.png"),
                 split=split,
                 group=subject_of(args.subject, image),
                 original_split="external test" if split == "test" else None,
             )
-        warn_of_ignored(builder, ignored)
+        builder.warnings += left_out.warnings()
         return builder
 
     return fill
 
 
-def _pairs(images: Path, masks: Path, suffix: str, split: str, ignored: list[Path]) -> list[Pair]:
-    by_place: dict[str, Path] = {}
-    for path in images_below(masks, ignored):
-        place = _place(path, masks)
-        by_place[place.removesuffix(suffix) if suffix and place.endswith(suffix) else place] = path
-    found = []
+def _pairs(images: Path, masks: Path, suffix: str, split: str, left_out: LeftOut) -> list[Pair]:
     inside = images == masks
-    for path in images_below(images, ignored):
+    by_place: dict[str, Path] = {}
+    for path in images_below(masks, left_out):
+        place = _place(path, masks)
+        if suffix and place.endswith(suffix):
+            _put(by_place, place.removesuffix(suffix), path, "masks")
+        elif not inside:
+            _put(by_place, place, path, "masks")
+    images_by_place: dict[str, Path] = {}
+    for path in images_below(images, LeftOut() if inside else left_out):
         place = _place(path, images)
-        if inside and suffix and place.endswith(suffix):
-            continue
-        if place not in by_place or by_place[place] == path:
+        if not (inside and suffix and place.endswith(suffix)):
+            _put(images_by_place, place, path, "images")
+    for place, path in images_by_place.items():
+        if place not in by_place:
             near = near_matches(place, by_place)
             raise CreationError(f"Image {path} has no mask '{place}{suffix}' in {masks}.{near}")
-        found.append((path, by_place.pop(place), place, split))
-    left = [path for path in by_place.values() if not inside]
+    left = [path for place, path in by_place.items() if place not in images_by_place]
     if left:
         raise CreationError(f"Mask {left[0]} has no image in {images}; {len(left)} masks have none.")
-    if not found:
+    if not images_by_place:
         raise CreationError(f"There are no images below {images}.")
-    places = [place for _, _, place, _ in found]
-    twice = (
-        sorted({place for place in places if places.count(place) > 1})
-        if len(set(places)) < len(places)
-        else []
-    )
-    if twice:
-        raise CreationError(f"There are two images called '{twice[0]}' in {images}, of different formats.")
-    return found
+    return [(path, by_place[place], place, split) for place, path in images_by_place.items()]
+
+
+def _put(by_place: dict[str, Path], place: str, path: Path, what: str) -> None:
+    other = by_place.setdefault(place, path)
+    if other is not path:
+        raise CreationError(f"There are two {what} for '{place}': {other} and {path}; take one of them away.")
 
 
 def _place(path: Path, folder: Path) -> str:
@@ -136,10 +130,11 @@ def _class_names(classes: str | None, values: list[int]) -> list[str]:
     return names
 
 
-def _write_mask(mask: Path, values: list[int], root: Path, name: str) -> str:
+def _write_mask(builder: TaskBuilder, mask: Path, values: list[int], name: str) -> str:
     import numpy as np
 
     from mml_core.tasks.images import read_mask
 
-    write_png(root / name, np.searchsorted(values, read_mask(mask)).astype(np.uint8))
+    builder.origins[name] = mask
+    write_png(builder.dataset_root / name, np.searchsorted(values, read_mask(mask)).astype(np.uint8))
     return name

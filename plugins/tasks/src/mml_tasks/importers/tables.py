@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
 from mml_core.errors import near_matches
-from mml_core.tasks.errors import CreationError
+from mml_core.tasks.errors import CreationError, sentence
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Row:
 
     def error(self, what: str) -> CreationError:
         """An error that names the row, counted from 1 after the heading."""
-        return CreationError(f"{self.file}, row {self.position}: {what.rstrip('.')}.")
+        return CreationError(sentence(f"{self.file}, row {self.position}: {what}"))
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -90,16 +91,17 @@ def _read_csv(file: Path) -> list[dict[str, str]]:
             reader = csv.DictReader(
                 lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True
             )
+            _check_columns(file, reader.fieldnames or [])
             records = []
             for position, record in enumerate(reader, start=1):
                 if None in record or None in record.values():
                     raise CreationError(
                         f"{file}, row {position}: it has more or fewer cells than the heading."
                     )
-                records.append({name: (text or "").strip() for name, text in record.items()})
+                records.append({name: _cell(text) for name, text in record.items()})
             return records
     except (csv.Error, UnicodeDecodeError) as error:
-        raise CreationError(f"{file} cannot be read as CSV in UTF-8: {error}.") from error
+        raise CreationError(sentence(f"{file} cannot be read as CSV in UTF-8: {error}")) from error
 
 
 def _read_parquet(file: Path) -> list[dict[str, str]]:
@@ -107,11 +109,22 @@ def _read_parquet(file: Path) -> list[dict[str, str]]:
     import pyarrow.parquet as pq
 
     try:
+        _check_columns(file, pq.read_schema(file).names)
         table = pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise CreationError(f"{file} cannot be read as Parquet: {error}.") from error
+        raise CreationError(sentence(f"{file} cannot be read as Parquet: {error}")) from error
     columns: dict[str, list[Any]] = table.to_pydict()
-    return [
-        {name: "" if values[row] is None else str(values[row]) for name, values in columns.items()}
-        for row in range(table.num_rows)
-    ]
+    return [{name: _cell(values[row]) for name, values in columns.items()} for row in range(table.num_rows)]
+
+
+def _check_columns(file: Path, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise CreationError(f"{file} has several columns of the name '{twice[0]}': rename them.")
+
+
+def _cell(value: object) -> str:
+    """The text of a cell, the same from every format; what is missing is empty, and 1.0 is 1."""
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
