@@ -11,6 +11,7 @@ from mml_core.scheduling.opening import OpenRun
 from mml_core.scheduling.plan import Plan
 from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
 from mml_core.scheduling.signals import SignalGuard
+from mml_core.scheduling.streams import outlasting_readers
 from mml_core.scheduling.worker import StepWorker
 from mml_core.storage.leases import is_alive
 
@@ -93,7 +94,7 @@ def work_step(opened: OpenRun, step_id: str) -> int:
         RunInterrupted: A signal asked to stop.
         ClaimLostError: Another process has taken the step over.
     """
-    with SignalGuard() as guard:
+    with SignalGuard() as guard, outlasting_readers():
         scheduler = opened.scheduler()
         try:
             event = Pilot(opened.run, opened.steps, scheduler, guard).do(step_id)

@@ -62,6 +62,13 @@ def test_a_run_is_done_where_nobody_can_read_what_it_prints(redirection, mml_pro
 
 
 @pytest.mark.usefixtures("talk")
+def test_a_step_in_a_process_of_its_own_is_done_too(mml_project):
+    done = run("2>&1 | true", "run", "--mode=talk", "executor=processes", "executor.workers=1")
+    assert done.returncode == 0
+    assert (mml_project.runs()[0] / "done.json").is_file()
+
+
+@pytest.mark.usefixtures("talk")
 def test_a_full_standard_output_is_named_once(mml_project):
     err = run("> /dev/full", "run", "--mode=talk").stderr
     assert err.count("no space left on device") == 1
