@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol
 
 import hydra
@@ -27,12 +28,12 @@ from mml_core.config.compose import (
     name_mode,
     prepare,
 )
-from mml_core.config.errors import ConfigError, translated_errors
+from mml_core.config.errors import ConfigError, translated_errors, unknown_key
 from mml_core.config.folders import CORE_CONF
 from mml_core.config.overrides import key_of
 from mml_core.config.run_directory import starting_jobs
 from mml_core.config.search_path import check_choices, searching
-from mml_core.config.validation import mode_writes, validate
+from mml_core.config.validation import check_paths, mode_writes, validate
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
@@ -85,6 +86,7 @@ def launch(
         return mode_writes(cfg, plugins)
 
     def sweep_writes(cfg: DictConfig) -> bool:
+        check_paths(cfg)
         name_mode(cfg, plugins)
         return OmegaConf.select(cfg, "mode.name") is None or mode_writes(cfg, plugins)
 
@@ -98,7 +100,21 @@ def launch(
         if plain and _start_single(wanted, job, admit):
             return
         with starting_jobs(admit, sweep_writes), _command_line([*options, *wanted]), _raising():
+            if "--package" in options:
+                _print_package(application, options[options.index("--package") + 1], wanted)
+            else:
+                application()
+
+
+def _print_package(application: Callable[[], Any], package: str, overrides: Sequence[str]) -> None:
+    """Let Hydra print one package of the config; where there is none it says so and exits."""
+    with redirect_stderr(StringIO()) as said:
+        try:
             application()
+        except SystemExit as exit_:
+            if exit_.code and "not found" in said.getvalue():
+                raise unknown_key(package, overrides) from exit_
+            raise
 
 
 def _check_run_directory(overrides: Sequence[str]) -> None:

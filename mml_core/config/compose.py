@@ -17,6 +17,7 @@ from mml_core.config.folders import CORE_CONF
 from mml_core.config.locations import Locations, resolve_locations
 from mml_core.config.overrides import open_reuse, quote_names, quote_values
 from mml_core.config.search_path import check_choices, searching
+from mml_core.config.validation import check_paths
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
@@ -73,7 +74,12 @@ def initialized() -> Iterator[ConfigLoader]:
 
 
 def place(cfg: DictConfig) -> Locations:
-    """Write the absolute data and results folder into ``cfg.paths`` and say why they are these."""
+    """Write the absolute data and results folder into ``cfg.paths`` and say why they are these.
+
+    Raises:
+        ConfigError: One is not given as text.
+    """
+    check_paths(cfg)
     written = cast("dict[str, Any]", OmegaConf.to_container(cfg.paths, resolve=False))
     given = {
         key: None if str(value).startswith("${mml.location:") else value for key, value in written.items()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -15,7 +16,8 @@ from hydra.errors import (
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mml_core.config.overrides import key_of
+from mml_core.config.overrides import as_typed, key_of
+from mml_core.config.records import options_from_records
 from mml_core.errors import MMLError, near_matches
 
 if TYPE_CHECKING:
@@ -59,9 +61,9 @@ def translated_errors(overrides: Sequence[str], plugins: PluginManager) -> Itera
 
 def _translate(error: Exception, overrides: Sequence[str], plugins: PluginManager) -> MMLError:
     if isinstance(error, OverrideParseException):
-        reason = _reason(error)
+        typed = as_typed(error.override or "")
         return OverrideSyntaxError(
-            f"The override {error.override!r} cannot be read ({reason}); write key=value, and quote a value "
+            f"The override {typed!r} cannot be read ({_reason(error)}); write key=value, and quote a value "
             "with special characters: \"key='a,b'\"."
         )
     if isinstance(error, MissingConfigException):
@@ -71,18 +73,21 @@ def _translate(error: Exception, overrides: Sequence[str], plugins: PluginManage
     if isinstance(error, YAMLError):
         return ConfigError(f"A config file cannot be read: {_line(str(error))}.")
     if isinstance(error, OmegaConfBaseException):
-        return ConfigError(f"The config is not usable: {_line(str(error))}.")
+        key = f" (at {error.full_key})" if error.full_key else ""
+        return ConfigError(f"The config is not usable: {_line(str(error))}{key}.")
     text = _line(str(error))
+    if text.startswith("Config group override must be"):
+        return _no_option(text, overrides, plugins)
     culprits = [override for override in overrides if override and override in text]
     if "token recognition error" in text or culprits:
-        named = f"override {culprits[0]!r}" if culprits else "overrides"
+        named = f"override {as_typed(culprits[0])!r}" if culprits else "overrides"
         return OverrideSyntaxError(f"The {named} cannot be read ({text}); quote the value: \"key='value'\".")
     return ConfigError(f"The config cannot be composed: {text}.")
 
 
 def _missing_option(error: MissingConfigException, plugins: PluginManager) -> MMLError:
     group, _, option = (error.missing_cfg_file or "").removesuffix(".yaml").rpartition("/")
-    options = sorted(error.options or ())
+    options = sorted(error.options or _options_of(group, plugins))
     if group in _REGISTRIES:
         getattr(plugins, _REGISTRIES[group]).find(option)  # raises for a name that several plugins own
     if group == "mode":
@@ -99,6 +104,23 @@ def _missing_option(error: MissingConfigException, plugins: PluginManager) -> MM
     )
 
 
+def _no_option(text: str, overrides: Sequence[str], plugins: PluginManager) -> MMLError:
+    """Say which override gives a group something that names no option."""
+    groups = {option.rpartition("/")[0] for option in plugins.config_files()}
+    for parsed in OverridesParser.create().parse_overrides(list(overrides)):
+        group = parsed.key_or_group
+        plain = not (parsed.is_delete() or parsed.is_sweep_override())
+        if group in groups and plain and not isinstance(parsed.value(), (str, list, dict)):
+            typed = as_typed(str(parsed.input_line))
+            if not group:
+                return OverrideSyntaxError(f"The override {typed!r} has no key; write key=value.")
+            return UnknownOptionError(
+                f"The override {typed!r} names no option of the group '{group}'; `mml config show {group}` "
+                "lists them."
+            )
+    return ConfigError(f"The config cannot be composed: {text}.")
+
+
 def _bad_override(error: ConfigCompositionException, overrides: Sequence[str]) -> MMLError:
     text = str(error)
     culprit = next((o for o in overrides if f"'{o}'" in text or f"'{key_of(o)}'" in text), None)
@@ -108,10 +130,31 @@ def _bad_override(error: ConfigCompositionException, overrides: Sequence[str]) -
         cause = f": {_line(str(error.__cause__))}" if error.__cause__ else ""
         return ConfigError(f"{_line(text)}{cause}".rstrip(".") + ".")
     key = key_of(culprit)
-    known = known_keys([o for o in overrides if "." not in key_of(o) and o != culprit])
+    return unknown_key(
+        key, [o for o in overrides if "." not in key_of(o) and o != culprit], f"; +{key}=… adds one"
+    )
+
+
+def _options_of(group: str, plugins: PluginManager) -> list[str]:
+    """Return the options of a group that files of mml and plugins, and records, bring."""
+    files = (option.removesuffix(".yaml").rpartition("/") for option in plugins.config_files())
+    records = options_from_records(plugins).get(group, {})
+    return sorted(
+        {name for place, _, name in files if place == group} | {name for name in records if ":" not in name}
+    )
+
+
+def unknown_key(key: str, overrides: Sequence[str], advice: str = "") -> UnknownKeyError:
+    """Return the error for a key that the config does not have, with near matches.
+
+    Args:
+        key: The key, dotted.
+        overrides: Choices of groups, and whatever else decides which keys there are.
+        advice: What else to do than to look at the keys.
+    """
+    near = _near_key(key, known_keys(overrides))
     return UnknownKeyError(
-        f"The config has no key '{key}'.{_near_key(key, known)} `mml run --cfg job` shows all keys; "
-        f"+{key}=… adds one."
+        f"The config has no key '{key}'.{near} `mml run --cfg job` shows all keys{advice}."
     )
 
 
@@ -174,6 +217,11 @@ def _reason(error: OverrideParseException) -> str:
 
 
 def _line(text: str) -> str:
-    """Return the first paragraph of ``text`` as one line without a final stop."""
-    first = text.strip().split("\n\n")[0]
-    return " ".join(first.split()).rstrip(".")
+    """Return the first paragraph of ``text`` as one line, without a final stop and OmegaConf's own terms."""
+    first = text.strip().split("\n\n")[0].splitlines()
+    kept = [
+        line
+        for line in first
+        if not line.strip().startswith(("full_key:", "object_type=", "reference_type="))
+    ]
+    return " ".join(" ".join(kept).split()).rstrip(".")

@@ -41,6 +41,11 @@ def open_reuse(overrides: Sequence[str], keys: Iterable[str]) -> list[str]:
     ]
 
 
+def as_typed(override: str) -> str:
+    """Return an override as it was before `open_reuse`."""
+    return override.removeprefix("++") if override.startswith("++reuse.") else override
+
+
 def key_of(override: str) -> str:
     """Return the key of an override without its prefix and package."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]

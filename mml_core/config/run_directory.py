@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mml_core.errors import MMLError
+from mml_core.storage.atomic import fsync_dir, make_dirs
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -76,13 +77,14 @@ def claim_run_directory(project_path: Path) -> Path:
     """
     runs = project_path / RUNS
     try:
-        runs.mkdir(parents=True, exist_ok=True)
+        make_dirs(runs)
         while True:
             directory = runs / run_name()
             try:
                 directory.mkdir()
             except FileExistsError:
                 continue
+            fsync_dir(runs)
             return directory
     except OSError as error:
         raise RunDirectoryError(
@@ -98,15 +100,14 @@ def job_directory(root: DictConfig) -> str:
     """
     from omegaconf import OmegaConf
 
-    project = project_path(root)
     hydra = root.get("hydra")
     if hydra is None or not _is_starting(root):
-        return str(project / RUNS / "<date>_<time>_<4 hex>")
+        return str(project_path(root) / RUNS / "<date>_<time>_<4 hex>")
     if not OmegaConf.is_missing(hydra.runtime, "output_dir"):
         return str(hydra.runtime.output_dir)
     admission = _admission.get()
     writes = True if admission is None else admission(root)
-    return str(claim_run_directory(project)) if writes else str(Path.cwd())
+    return str(claim_run_directory(project_path(root))) if writes else str(Path.cwd())
 
 
 def sweep_directory(root: DictConfig, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _TASK = re.compile(r"[^+?/\\\s]+(\+[^+?/\\\s]+(\?[^+?/\\]*)*)*")
+_SECTIONS = {
+    "pivot": "name=TASK",
+    "tagging": "all=TAG",
+    "reuse": "models=PROJECT",
+    "executor": "threads=NUMBER",
+    "trainer": "max_epochs=NUMBER",
+}
+"""Keys that hold keys of their own, each with an example."""
 _ERROR_POLICIES = ("stop", "continue")
 _INTEGERS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "accumulate_grad_batches")
 
@@ -30,10 +39,13 @@ def validate(cfg: DictConfig, plugins: PluginManager) -> None:
     Raises:
         ConfigError: A value is not what its key takes; key, value and what to write are in the message.
     """
+    _check_sections(cfg)
+    check_paths(cfg)
     _check_integer(cfg, "seed", lowest=0)
-    check_project(cfg.proj)
+    check_project(cfg.get("proj"))
     check_running(cfg, plugins)
     _check_tasks(cfg)
+    _check_clean_up(cfg)
     _check_trainer(cfg.get("trainer"))
     _check_mode(cfg, plugins)
 
@@ -62,12 +74,29 @@ def check_project(name: object) -> str:
         ConfigError: It cannot; a project is one folder directly below the results.
     """
     text = str(name)
-    if not _PROJECT.fullmatch(text) or text.endswith("."):
+    nameless = not isinstance(name, (str, int)) or isinstance(name, bool)
+    if nameless or not _PROJECT.fullmatch(text) or text.endswith("."):
         raise ConfigError(
-            f"The project name {text!r} cannot be a folder of the results; use letters, digits, '_', '.' and "
+            f"The project name {name!r} cannot be a folder of the results; use letters, digits, '_', '.' and "
             "'-', beginning with a letter or digit."
         )
     return text
+
+
+def check_paths(cfg: DictConfig) -> None:
+    """Check that the places of data and results are given as text, which may hold interpolations.
+
+    Raises:
+        ConfigError: One is not; or the section was deleted.
+    """
+    paths = cfg.get("paths")
+    for key in ("data", "results"):
+        value = paths.get(key) if isinstance(paths, DictConfig) else None
+        if not isinstance(value, str) or not value:
+            raise ConfigError(
+                f"paths.{key} is {value!r}; write a folder, paths.{key}=FOLDER, or leave it out to take the "
+                "default."
+            )
 
 
 def mode_spec(cfg: DictConfig, plugins: PluginManager) -> Any:
@@ -106,8 +135,28 @@ def _check_mode(cfg: DictConfig, plugins: PluginManager) -> None:
             )
 
 
+def _check_sections(cfg: DictConfig) -> None:
+    for key, inner in _SECTIONS.items():
+        value = cfg.get(key)
+        if value is not None and not isinstance(value, DictConfig):
+            raise ConfigError(f"{key} is {value!r}; its values are set one by one, as in {key}.{inner}.")
+
+
+def _check_clean_up(cfg: DictConfig) -> None:
+    wanted = OmegaConf.select(cfg, "reuse.clean_up")
+    if wanted is not None and not isinstance(wanted, DictConfig):
+        raise ConfigError(f"reuse.clean_up is {wanted!r}; write reuse.clean_up.<key>=true for each path key.")
+    for key, value in (wanted or {}).items():
+        if value is not None and not isinstance(value, bool):
+            raise ConfigError(f"reuse.clean_up.{key!s} is {value!r}; write true or false.")
+
+
 def _check_tasks(cfg: DictConfig) -> None:
-    tasks = cfg.task_list
+    for key in ("pivot.tags", "tagging.all", "tagging.variants"):
+        tags = OmegaConf.select(cfg, key)
+        if not isinstance(tags, (str, ListConfig, NoneType)):
+            raise ConfigError(f"{key} is {tags!r}; write a tag, or a list of tags.")
+    tasks = cfg.get("task_list")
     if not isinstance(tasks, ListConfig):
         raise ConfigError(f"task_list is {tasks!r}; write a list, task_list=[a,b] or --tasks a,b.")
     seen: set[str] = set()

@@ -73,6 +73,7 @@ def test_every_command_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -
         (["run", "mode=clean", "hydra.job.chdir=true"], "run directories are made by mml"),
         (["run", "mode=info", "--plan", "--multirun"], "exclude each other"),
         (["run", "mode=info", "--resolve"], "add --cfg job"),
+        (["run", "mode=info", "--cfg", "job", "-p", "trainr"], "no key 'trainr'. Did you mean 'trainer'"),
         (
             ["run", "mode=info", "mode.scheduler._target_=pathlib.Path"],
             "subclass of AbstractBaseScheduler",

@@ -197,6 +197,15 @@ def test_paths_are_absolute_and_overridable(
         ("seed", OverrideSyntaxError, "'seed' cannot be read"),
         ("task_list=[a", OverrideSyntaxError, "cannot be read"),
         ("seed=1,2", ConfigError, "multirun"),
+        ("=1", OverrideSyntaxError, "The override '=1' has no key"),
+        ("mode=null", UnknownOptionError, "The override 'mode=null' names no option of the group 'mode'"),
+        ("mode=[tyo]", UnknownModeError, "no mode 'tyo'. Did you mean 'toy'?"),
+        ("reuse.models=[a", OverrideSyntaxError, "The override 'reuse.models=[a' cannot be read"),
+        ("reuse.clean_up=[a]", ConfigError, "Cannot merge DictConfig with ListConfig."),
+        ("~paths", ConfigError, "paths.data is None; write a folder"),
+        ("paths=null", ConfigError, "paths.data is None; write a folder"),
+        ("paths.data=[a]", ConfigError, "paths.data is ['a']; write a folder"),
+        ("paths.results=null", ConfigError, "paths.results is None; write a folder"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -206,6 +215,7 @@ def test_what_is_wrong_is_said_in_one_line(
         compose([override], plugins)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "object_type" not in str(caught.value)
     assert caught.value.exit_code == 2
 
 
