@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import time
@@ -85,6 +86,25 @@ def seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def bare_sequence(folder: Path, name: object) -> None:
+    """Write, fsync, link, unlink, fsync of the folder, by plain system calls: the least a commit can cost.
+
+    Args:
+        folder: Has a folder ``linked`` for what is committed.
+        name: Of the file.
+    """
+    private, final = f"{folder}/{name}", f"{folder}/linked/{name}"
+    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    os.write(descriptor, b"x" * 500)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    os.link(private, final)
+    os.unlink(private)  # noqa: PTH108 (the bare call is what is measured)
+    descriptor = os.open(f"{folder}/linked", os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import os
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from _common import Figure, Pairs, interleaved, report, spread
+from _common import Figure, Pairs, bare_sequence, interleaved, report, spread
 
 from mml_core.files.manager import MMLFileManager
 from mml_core.files.numbering import Numbers, Slot
@@ -95,20 +94,6 @@ def empty(manager: MMLFileManager, name: str) -> None:
     manager.publish(artefacts, folder, step=name)
 
 
-def bare(manager: MMLFileManager, name: str) -> None:
-    """Write, fsync, link, unlink, fsync the folder: the least a commit can cost."""
-    private, final = manager.project_path / f".{name}", manager.project_path / f"{name}.bare"
-    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    os.write(descriptor, b'{"value":null}' * 20)
-    os.fsync(descriptor)
-    os.close(descriptor)
-    os.link(private, final)
-    private.unlink()
-    descriptor = os.open(manager.project_path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
-
-
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -140,7 +125,8 @@ def measure(folder: Path, repeats: int) -> Iterator[Figure]:
         note=", ".join(f"{name} {number}" for name, number in sorted(calls[1].items()) if number),
     )
     yield Figure(name=SCANNED, value=calls[1][SCANNED], at_most=0)
-    committed = timed(partial(bare, few), partial(empty, few))
+    (folder / "bare" / "linked").mkdir(parents=True)
+    committed = timed(partial(bare_sequence, folder / "bare"), partial(empty, few))
     yield Figure(
         name="commit of an empty step over write, fsync, link, unlink, fsync of the folder",
         value=statistics.median(committed.ratios),

@@ -20,9 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from _common import Figure, interleaved, report, run, spread
+from _common import Figure, bare_sequence, interleaved, report, run, spread
 from omegaconf import OmegaConf
-from steps import bare_sequence
 
 from mml_core.plugins import PluginManager
 from mml_core.scheduling.base import AbstractBaseScheduler

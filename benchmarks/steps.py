@@ -9,7 +9,6 @@ more of them.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from _common import Figure, report
+from _common import Figure, bare_sequence, report
 from _tasks import install_tasks
 from omegaconf import OmegaConf
 
@@ -56,20 +55,6 @@ class Steps(AbstractBaseScheduler):
         """Do the same, and attach a path, which counts as overhead."""
         self.empty(number, task)
         self.get_struct(task).paths["bench"] = self.fm.project_path / str(number)
-
-
-def bare_sequence(folder: Path, number: int) -> None:
-    """Write, fsync, link, unlink, fsync of the folder, by plain system calls."""
-    private, final = f"{folder}/{number}", f"{folder}/linked/{number}"
-    descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    os.write(descriptor, b"x" * 500)
-    os.fsync(descriptor)
-    os.close(descriptor)
-    os.link(private, final)
-    os.unlink(private)  # noqa: PTH108 (the bare call is what is measured)
-    descriptor = os.open(f"{folder}/linked", os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
 
 
 def measure(kind: str, steps: int, tasks: int, data: Path) -> list[float]:
