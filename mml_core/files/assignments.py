@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any, Protocol
 
 from mml_core.errors import near_matches
 from mml_core.files.errors import AssignmentError, SavingPathError, UnknownKeyError
+from mml_core.files.layout import OWN_FOLDERS
 from mml_core.files.names import ends_in_number, file_name_problem
+from mml_core.files.object_types import ObjectType, is_instance_of, reference_to
 from mml_core.plugins.names import CORE
 
 ROOTS = ("PROJ_PATH", "TEMP_PATH")
@@ -19,10 +20,6 @@ TASK, FILE = "TASK_NAME", "FILE_NAME"
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _UPPER = re.compile(r"[A-Z][A-Z0-9_]*")
 _PLACEHOLDER = re.compile(r"(PROJ|TEMP|TASK|FILE)_(PATH|NAME)|\b[A-Z0-9_]+_(PATH|NAME)\b")
-_OWN_FOLDERS = ("runs", ".mml")
-
-ObjectType = type | str | None
-"""A type, a reference ``"pkg.mod:Name"`` to one, or None for any."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +56,15 @@ class Assignment:
         """Check a key and its template.
 
         Raises:
-            AssignmentError: It names the violated rule.
+            AssignmentError: It names every violated rule.
         """
-        text = path if isinstance(path, str) else path.as_posix()
-        parts = tuple(text.split("/"))
-        made = cls(key, parts, _reference(obj_cls), numbered, reusable, provider)
-        for problem in made._problems(text):
-            raise AssignmentError(f"The path assignment '{key}' of {provider}, {text!r}: {problem}.")
+        where = f"The path assignment {key!r} of {provider}, {str(path)!r}"
+        if not isinstance(key, str) or not isinstance(path, str | PurePath):
+            raise AssignmentError(f"{where}: key and path are texts, not {_kind(key)} and {_kind(path)}.")
+        parts = tuple((path if isinstance(path, str) else path.as_posix()).split("/"))
+        made = cls(key, parts, reference_to(obj_cls), numbered, reusable, provider)
+        if problems := list(dict.fromkeys(made._problems())):
+            raise AssignmentError(f"{where}: {'; '.join(problems)}.")
         return made
 
     def __str__(self) -> str:
@@ -122,12 +121,12 @@ class Assignment:
     def _definition(self) -> tuple[object, ...]:
         return (self.key, self.parts, self.type, self.numbered, self.reusable)
 
-    def _problems(self, text: str) -> Iterator[str]:
+    def _problems(self) -> Iterator[str]:
         if not _KEY.fullmatch(self.key) or self.key == "clean_up":
             yield "a key consists of a-z, 0-9 and '_', begins with a letter and is not 'clean_up'"
-        if text.startswith("/") or re.match(r"[A-Za-z]:", text):
+        if re.fullmatch(r"([A-Za-z]:.*)?", self.parts[0]) and len(self.parts) > 1:
             yield "the path is absolute; it must begin with PROJ_PATH or TEMP_PATH"
-        if self.parts[0] not in ROOTS:
+        elif self.parts[0] not in ROOTS:
             yield f"it must begin with PROJ_PATH or TEMP_PATH, not with {self.parts[0]!r}"
         if len(self.parts) < 2 or self.parts[-1] == TASK:
             yield "it ends in a folder; a file must come last"
@@ -135,7 +134,7 @@ class Assignment:
             yield from self._part_problems(part, last=index == len(self.parts) - 1)
         if self.parts.count(TASK) > 1:
             yield "TASK_NAME may be used once"
-        if self.parts[1].casefold() in _OWN_FOLDERS and not self.temporary:
+        if not self.temporary and self.parts[1:] and self.parts[1].casefold() in OWN_FOLDERS:
             yield f"the folder {self.parts[1]!r} of a project belongs to mml"
         if not self.takes_file_name and ends_in_number(self.parts[-1]):
             yield "its file name ends like a number mml would give"
@@ -238,6 +237,10 @@ class Assignments:
             AssignmentError: What plugins say of it contradicts itself.
             UnknownKeyError: It names near matches.
         """
+        if not isinstance(key, str):
+            raise UnknownKeyError(
+                f"A path key is a text, not {key!r}; known: {', '.join(sorted(self._by_key))}."
+            )
         self._check_usable(key)
         if key not in self._by_key:
             raise UnknownKeyError(
@@ -247,37 +250,45 @@ class Assignments:
         return self._by_key[key]
 
 
-def is_instance_of(obj: object, reference: str) -> bool:
-    """Tell whether an object is of a type named ``"pkg.mod:Name"`` without loading a package for it.
+class _Contribution(Protocol):
+    @property
+    def provider(self) -> str: ...
+    @property
+    def record(self) -> Any: ...
 
-    Args:
-        obj: The object.
-        reference: The type, under its own or any re-exported name.
-    """
-    bases = type(obj).__mro__
-    if any(f"{base.__module__}:{base.__qualname__}" == reference for base in bases):
-        return True
-    module_name, _, name = reference.partition(":")
-    module = sys.modules.get(module_name)
-    if module is None:
-        package = module_name.partition(".")[0]
-        if all(base.__module__.partition(".")[0] != package for base in bases):
-            return False  # whoever made the object would have imported the package
+
+class _Contributions(Protocol):
+    def items(self) -> Iterable[_Contribution]: ...
+
+
+class Plugins(Protocol):
+    """What the file manager needs of a plugin manager."""
+
+    @property
+    def path_assignments(self) -> _Contributions:
+        """The path assignments of all plugins."""
+
+
+def contributed(plugins: Plugins) -> Assignments:
+    """Take what all plugins assign; a mistake of one of them is an error when its key is used."""
+    found = Assignments()
+    for contribution in plugins.path_assignments.items():
+        record = contribution.record
         try:
-            module = importlib.import_module(module_name)
-        except ImportError:
-            return False
-    found: object = module
-    for attribute in name.split("."):
-        found = getattr(found, attribute, None)
-    return isinstance(found, type) and isinstance(obj, found)
+            assignment = Assignment.parse(
+                record.key,
+                record.path,
+                obj_cls=record.type,
+                numbered=record.numbered,
+                reusable=record.reusable,
+                provider=contribution.provider,
+            )
+        except AssignmentError as error:
+            found.refuse(record.key, str(error))
+        else:
+            found.claim(assignment)
+    return found
 
 
-def _reference(obj_cls: ObjectType) -> str | None:
-    if obj_cls is None or obj_cls is object:
-        return None
-    if isinstance(obj_cls, type):
-        return f"{obj_cls.__module__}:{obj_cls.__qualname__}"
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", obj_cls):
-        return obj_cls
-    raise AssignmentError(f"The type {obj_cls!r} is no reference; write it as 'pkg.mod:Name'.")
+def _kind(obj: object) -> str:
+    return type(obj).__name__

@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 
 from mml_core.files.artefacts import Artefact
-from mml_core.files.assignments import FILE, TASK, Assignment
+from mml_core.files.assignments import Assignment
 from mml_core.files.errors import SealError, UnwrittenPathError
 from mml_core.files.layout import Layout
-from mml_core.files.names import numbered, slot, task_folder
+from mml_core.files.names import numbered, slot
 from mml_core.files.numbering import Numbers, Slot
+from mml_core.files.targets import target_of
 from mml_core.storage.atomic import fsync_dir, fsync_file, make_dirs, write_bytes
 from mml_core.storage.errors import named_failures
 from mml_core.storage.hashing import sha256_file
@@ -60,7 +61,7 @@ class Attempt:
 
     def path_for(self, assignment: Assignment, task: str | None, file_name: str | None) -> Path:
         """Hand out a path that can be written to at once; each call for a numbered key gives a new one."""
-        target = self._target(assignment, task, file_name)
+        target = target_of(assignment, task, file_name, self._layout)
         if not assignment.numbered:
             for promise in self._promises:
                 if promise.target == target:
@@ -71,12 +72,6 @@ class Attempt:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._promises.append(_Promise(assignment, task, path, target))
         return path
-
-    def _target(self, assignment: Assignment, task: str | None, file_name: str | None) -> str:
-        filled = {TASK: task_folder(task) if task else "", FILE: file_name or ""}
-        rest = [filled.get(part, part) for part in assignment.parts[1:]]
-        root = self._layout.temp.relative_to(self._layout.project).parts if assignment.temporary else ()
-        return "/".join((*root, *rest))
 
     def seal(self) -> list[Artefact]:
         """Make what was written durable, reserve its numbers, and say where it will lie.

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from mml_core.errors import near_matches
 from mml_core.files.artefacts import Artefact, ArtefactStore
+from mml_core.files.assignments import Assignments
 from mml_core.files.attempts import remove_folder
-from mml_core.files.errors import UnsafePathError
+from mml_core.files.errors import ReuseError, UnknownKeyError, UnsafePathError
 from mml_core.files.layout import Layout
 from mml_core.files.publishing import replacing
 from mml_core.storage.atomic import fsync_dir
+
+
+def keys_to_clean(wanted: Any, assignments: Assignments) -> frozenset[str]:
+    """Return the keys whose files go after success.
+
+    Args:
+        wanted: ``reuse.clean_up`` of the config: key to true or false.
+        assignments: The known path keys.
+
+    Raises:
+        ReuseError: It says something else than true or false of a key, so that nothing is deleted by mistake.
+        UnknownKeyError: There is no such key.
+    """
+    form = "reuse.clean_up takes key=true|false, such as reuse.clean_up.parameters=true"
+    if wanted is None or wanted is False:
+        return frozenset()
+    if not isinstance(wanted, Mapping):
+        raise ReuseError(f"reuse.clean_up={wanted!r} names no key; {form}.")
+    for key, value in wanted.items():
+        if key not in assignments:
+            near = near_matches(str(key), [assignment.key for assignment in assignments])
+            raise UnknownKeyError(f"reuse.clean_up.{key}: there is no path key '{key}'.{near}")
+        if value is not None and not isinstance(value, bool):
+            raise ReuseError(f"reuse.clean_up.{key}={value!r} is neither true nor false; {form}.")
+    return frozenset(key for key, value in wanted.items() if value)
 
 
 def clean_up(layout: Layout, artefacts: Iterable[Artefact], keys: Collection[str]) -> list[Path]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mml_core.config.run_directory import RUNS, SWEEPS
+
+OWN_FOLDERS = (".mml", RUNS, SWEEPS)
+"""The folders of a project that belong to mml."""
+
 
 @dataclass(frozen=True)
 class Layout:

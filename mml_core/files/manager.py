@@ -9,49 +9,25 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from mml_core.errors import near_matches
 from mml_core.files import sessions
 from mml_core.files.artefacts import Artefact, ArtefactRecord, ArtefactStore
-from mml_core.files.assignments import Assignment, Assignments, ObjectType
+from mml_core.files.assignments import Assignment, Assignments, Plugins, contributed
 from mml_core.files.attempts import Attempt, prepare_folder, remove_folder
-from mml_core.files.cleanup import clean_up
-from mml_core.files.errors import (
-    AssignmentError,
-    NoAttemptError,
-    NoManagerError,
-    SavingPathError,
-    UnknownKeyError,
-)
+from mml_core.files.cleanup import clean_up, keys_to_clean
+from mml_core.files.errors import NoAttemptError, NoManagerError, SavingPathError
 from mml_core.files.layout import Layout
-from mml_core.files.names import check_file_name, ends_in_number, file_name_problem, task_folder
+from mml_core.files.names import file_name_problem
 from mml_core.files.numbering import Numbers
+from mml_core.files.object_types import ObjectType
 from mml_core.files.publishing import Publication
 from mml_core.files.reuse import CLEAN_UP, Reuse
+from mml_core.files.targets import check_names
 
 if TYPE_CHECKING:
     from mml_core.tasks.index import TaskIndex
     from mml_core.tasks.struct import TaskStruct
-
-
-class _Contribution(Protocol):
-    @property
-    def provider(self) -> str: ...
-    @property
-    def record(self) -> Any: ...
-
-
-class _PathAssignments(Protocol):
-    def items(self) -> Iterable[_Contribution]: ...
-
-
-class Plugins(Protocol):
-    """What the file manager needs of a plugin manager."""
-
-    @property
-    def path_assignments(self) -> _PathAssignments:
-        """The path assignments of all plugins."""
 
 
 class MMLFileManager:
@@ -93,11 +69,11 @@ class MMLFileManager:
         self.plugins: Any = plugins
         self.project_path = (results / project).resolve()
         self.layout = Layout(self.project_path, run or _session_name())
-        self.assignments = _contributed(plugins)
+        self.assignments = contributed(plugins)
         for assignment in self._declared.values():
             self.assignments.add(assignment)
         self._reuse = Reuse(reuse or {}, results, self.assignments)
-        self._clean_up_keys = self._checked_clean_up((reuse or {}).get(CLEAN_UP) or {})
+        self._clean_up_keys = keys_to_clean((reuse or {}).get(CLEAN_UP), self.assignments)
         self._attempts: list[Attempt] = []
         self._fingerprints: dict[Path, tuple[int, int, int]] = {}
         self._tasks: TaskIndex | None = None
@@ -219,16 +195,7 @@ class MMLFileManager:
         """
         assignment = self.assignments.get(key)
         assignment.check_type(obj)
-        _check_given(assignment, "TASK_NAME", "task_name", task_name, assignment.per_task)
-        _check_given(assignment, "FILE_NAME", "file_name", file_name, assignment.takes_file_name)
-        if task_name is not None:
-            task_folder(task_name)
-        if file_name is not None:
-            check_file_name(file_name)
-            if ends_in_number(file_name):
-                raise SavingPathError(
-                    f"The file name {file_name!r} ends like a number mml would give; choose another one."
-                )
+        check_names(assignment, task_name, file_name)
         with self._lock:
             if not self._attempts:
                 raise NoAttemptError(
@@ -329,50 +296,6 @@ class MMLFileManager:
                 attempt.discard()
         finally:
             self.close()
-
-    def _checked_clean_up(self, wanted: Mapping[str, Any]) -> frozenset[str]:
-        for key in wanted:
-            if key not in self.assignments:
-                known = [assignment.key for assignment in self.assignments]
-                raise UnknownKeyError(
-                    f"reuse.clean_up.{key}: there is no path key '{key}'.{near_matches(key, known)}"
-                )
-        return frozenset(key for key, value in wanted.items() if value)
-
-
-def _contributed(plugins: Plugins) -> Assignments:
-    """Take what all plugins assign; a mistake of one of them is an error when its key is used."""
-    found = Assignments()
-    for contribution in plugins.path_assignments.items():
-        record = contribution.record
-        try:
-            assignment = Assignment.parse(
-                record.key,
-                record.path,
-                obj_cls=record.type,
-                numbered=record.numbered,
-                reusable=record.reusable,
-                provider=contribution.provider,
-            )
-        except AssignmentError as error:
-            found.refuse(record.key, str(error))
-        else:
-            found.claim(assignment)
-    return found
-
-
-def _check_given(
-    assignment: Assignment, placeholder: str, name: str, value: str | None, needed: bool
-) -> None:
-    if needed and value is None:
-        raise SavingPathError(
-            f"The path key '{assignment.key}' has {placeholder} in its template; give {name}."
-        )
-    if not needed and value is not None:
-        raise SavingPathError(
-            f"The path key '{assignment.key}' has no {placeholder} in its template "
-            f"({assignment.template}); leave out {name}={value!r}."
-        )
 
 
 def _session_name() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,18 +58,14 @@ class Reuse:
         self._sources: dict[str, list[Source]] = {}
         self.used: dict[str, ArtefactRecord] = {}
         for key, value in wanted.items():
-            if key == CLEAN_UP or value in (None, False, ""):
+            if key == CLEAN_UP or value is None or value is False or value == "":
                 continue
             if not assignments.get(key).reusable:
                 raise ReuseError(
                     f"reuse.{key}: files of '{key}' are not reusable; declare its path as reusable, "
                     f"or choose one of {', '.join(sorted(one.key for one in assignments if one.reusable))}."
                 )
-            entries: Iterable[Any] = [value] if isinstance(value, str) else value
-            if not isinstance(entries, Iterable):
-                raise ReuseError(
-                    f"reuse.{key}={value!r}: give a project, project#number, or a list of these."
-                )
+            entries = value if isinstance(value, list | tuple) else [value]
             self._sources[key] = [_source(key, entry, results) for entry in entries]
 
     def paths(self, task: str) -> dict[str, Path]:
@@ -158,7 +154,8 @@ class Reuse:
 
 
 def _source(key: str, entry: Any, results: Path) -> Source:
-    match = _SOURCE.fullmatch(entry) if isinstance(entry, str) else None
+    text = str(entry) if isinstance(entry, int) and not isinstance(entry, bool) else entry
+    match = _SOURCE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ReuseError(f"reuse.{key}={entry!r}: give a project, project#number, or a list of these.")
     name, number = match["project"], match["number"]

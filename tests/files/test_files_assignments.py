@@ -6,14 +6,16 @@ import collections
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mml_core.files.assignments import Assignment, Assignments, is_instance_of
+from mml_core.files.assignments import Assignment, Assignments
 from mml_core.files.errors import AssignmentError, SavingPathError, UnknownKeyError
 from mml_core.files.manager import MMLFileManager
+from mml_core.files.object_types import is_instance_of
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,7 @@ from mml_core.files.manager import MMLFileManager
         ("PROJ_PATH/A/x\\y.json", "contains"),
         ("PROJ_PATH/.hidden/x", "begins with a dot"),
         ("PROJ_PATH/runs/x.json", "belongs to mml"),
+        ("PROJ_PATH/Sweeps/x.json", "belongs to mml"),
         ("PROJ_PATH/.mml/x.json", "begins with a dot"),
         ("PROJ_PATH/A/x_0001.json", "like a number"),
     ],
@@ -50,6 +53,37 @@ def test_each_violation_is_named(path: str, problem: str) -> None:
         Assignment.parse("maps", path)
     assert "'maps'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_all_violations_are_named_at_once() -> None:
+    with pytest.raises(AssignmentError) as caught:
+        Assignment.parse("Maps", "PROJ_PATH/runs//TASK_NAME/TASK_NAME")
+    for problem in (
+        "a key consists of",
+        "ends in a folder",
+        "empty component",
+        "used once",
+        "belongs to mml",
+    ):
+        assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"PROJ_PATH/A/x", ["PROJ_PATH"]])
+def test_a_template_that_is_no_text_is_refused(path: Any) -> None:
+    with pytest.raises(AssignmentError, match=f"texts, not str and {type(path).__name__}"):
+        MMLFileManager.add_assignment_path(None, "maps", path)
+
+
+def test_a_key_that_is_no_text_is_refused() -> None:
+    key: Any = None
+    with pytest.raises(AssignmentError, match="texts, not NoneType and str"):
+        MMLFileManager.add_assignment_path(None, key, "PROJ_PATH/A/x")
+
+
+@pytest.mark.parametrize("obj_cls", [list[int], (int, str), dict | None, 5, "torch.Tensor", "a:b c"])
+def test_a_type_that_is_no_class_is_refused(obj_cls: Any) -> None:
+    with pytest.raises(AssignmentError, match=r"neither a class nor a reference.*pkg\.mod:Name"):
+        MMLFileManager.add_assignment_path(obj_cls, "maps", "PROJ_PATH/A/x")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +157,12 @@ def test_unknown_keys_have_near_matches() -> None:
         Assignments([Assignment.parse("parameters", "PROJ_PATH/A/x")]).get("parameter")
 
 
+@pytest.mark.parametrize("key", [None, 5, ["parameters"]])
+def test_a_key_that_is_asked_for_is_a_text(key: Any) -> None:
+    with pytest.raises(UnknownKeyError, match="A path key is a text"):
+        Assignments([Assignment.parse("parameters", "PROJ_PATH/A/x")]).get(key)
+
+
 def test_types_are_checked_by_reference() -> None:
     assignment = Assignment.parse("maps", "PROJ_PATH/A/x", obj_cls="collections:OrderedDict")
     assignment.check_type(collections.OrderedDict())
@@ -143,7 +183,7 @@ def test_re_exported_names_and_bases_count(tmp_path: Path) -> None:
 
 def test_a_reference_imports_nothing() -> None:
     program = (
-        "import sys; from mml_core.files.assignments import is_instance_of;"
+        "import sys; from mml_core.files.object_types import is_instance_of;"
         "assert not is_instance_of({}, 'torch.nn:Module'); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -63,14 +63,27 @@ def test_assignments_before_and_after_init(project: Any) -> None:
         ("predictions", {"task_name": "t", "file_name": ".."}, "begins with a dot"),
         ("predictions", {"task_name": "t", "file_name": "nul.txt"}, "reserved"),
         ("predictions", {"task_name": "t", "file_name": "x_0001.txt"}, "like a number"),
+        ("predictions", {"task_name": 5, "file_name": "x"}, "task_name=5 is no text"),
+        ("predictions", {"task_name": "t", "file_name": 5}, "file_name=5 is no text"),
         ("models", {"task_name": "t"}, "takes a mml_core.tasks.models:ModelStorage, not a builtins:object"),
     ],
 )
 def test_what_does_not_fit_the_template_is_named(
-    project: Any, key: str, options: dict[str, str], problem: str
+    project: Any, key: str, options: dict[str, Any], problem: str
 ) -> None:
     with project.open() as manager, pytest.raises(errors.SavingPathError, match=problem):
         manager.construct_saving_path(object(), key, **options)
+
+
+@pytest.mark.parametrize("name", ["runs", "RUNS", "sweeps"])
+def test_no_task_or_file_takes_a_folder_that_belongs_to_mml(project: Any, name: str) -> None:
+    MMLFileManager.add_assignment_path(None, "per_task", "PROJ_PATH/TASK_NAME/x.json")
+    MMLFileManager.add_assignment_path(None, "top", "PROJ_PATH/FILE_NAME", enable_numbering=False)
+    with project.open() as manager:
+        with pytest.raises(errors.SavingPathError, match=f"'per_task' would save at '{name}'"):
+            manager.construct_saving_path({}, "per_task", name)
+        with pytest.raises(errors.SavingPathError, match=f"'top' would save at '{name}'"):
+            manager.construct_saving_path({}, "top", file_name=name)
 
 
 def test_outside_of_a_step_there_is_no_path(project: Any) -> None:

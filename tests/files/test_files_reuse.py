@@ -42,6 +42,11 @@ def test_of_several_projects_the_newest_is_taken(project: Any) -> None:
     assert first[0].exists()
 
 
+def test_a_project_may_be_called_by_a_number(project: Any) -> None:
+    paths = made(project, "2024", 1)
+    assert project.open("new", reuse={"parameters": 2024})._reuse.paths("digits") == {"parameters": paths[0]}
+
+
 def test_a_number_can_be_asked_for(project: Any) -> None:
     paths = made(project, "old", 4)
     assert project.open("new", reuse={"parameters": "old#3"})._reuse.paths("digits") == {
@@ -79,10 +84,16 @@ def test_global_files(project: Any) -> None:
         ({"parameters": "odl"}, errors.ReuseError, r"no project 'odl'.*Did you mean 'old'\?"),
         ({"parameters": "../old"}, errors.ReuseError, "no project '../old'"),
         ({"parameters": "old#x"}, errors.ReuseError, "project#number"),
-        ({"parameters": 3}, errors.ReuseError, "project#number"),
+        ({"parameters": 3}, errors.ReuseError, "no project '3'"),
+        ({"parameters": True}, errors.ReuseError, "reuse.parameters=True: give a project"),
+        ({"parameters": {"old": 1}}, errors.ReuseError, "reuse.parameters={'old': 1}: give a project"),
         ({"parameter": "old"}, errors.UnknownKeyError, "Did you mean 'parameters'"),
         ({"temp": "old"}, errors.ReuseError, "not reusable"),
         ({"clean_up": {"parameter": True}}, errors.UnknownKeyError, "Did you mean 'parameters'"),
+        ({"clean_up": {"parameters": "no"}}, errors.ReuseError, r"clean_up\.parameters='no' is neither true"),
+        ({"clean_up": {"parameters": 0}}, errors.ReuseError, r"takes key=true\|false"),
+        ({"clean_up": True}, errors.ReuseError, "reuse.clean_up=True names no key"),
+        ({"clean_up": ["parameters"]}, errors.ReuseError, r"reuse.clean_up=\['parameters'\] names no key"),
     ],
 )
 def test_what_cannot_be_reused_is_named_before_work_starts(
