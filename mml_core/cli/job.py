@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ def report(outcome: RunOutcome, *, in_sweep: bool = False, debug: bool = False) 
     if in_sweep:
         outcome.raise_unless_done()
     elif outcome.message:
-        done = outcome.state == "done"
+        done = outcome.exit_code == 0
         print(outcome.message if done else f"mml: {outcome.message}", file=sys.stdout if done else sys.stderr)
     return outcome.exit_code
 
@@ -125,19 +125,34 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
     Raises:
         ConflictError: Two plugins claim one path key, and the run uses one of them.
         SchedulerTargetError: ``mode.scheduler._target_`` is something else.
+        TaskListError: The task list names a task twice, or not the pivot.
         UnknownTaskError: A task is neither installed nor can it be created.
+        UnknownNameError: A tag, or a task with its provider, is unknown.
     """
     from mml_core.scheduling.providers import providers_of
     from mml_core.scheduling.target import scheduler_class
+    from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
 
     scheduler_class(cfg)
     plugins.check_conflicts(providers_of(cfg, plugins))
-    if cfg.task_list:
-        from mml_core.tasks.index import TaskIndex
-        from mml_core.tasks.tags import parse_task_name
+    tasks = resolve_task_list(cfg)
+    resolve_pivot(cfg, tasks)
+    if tasks:
+        _check_tasks(cfg.task_list, tasks, Path(cfg.paths.data), plugins)
 
-        index = TaskIndex(Path(cfg.paths.data))
-        for name in cfg.task_list:
-            base = parse_task_name(name)[0]
-            if base not in index and plugins.find_task(base) is None:
-                index.get(base, plugins=plugins)  # raises, with near matches
+
+def _check_tasks(written: Iterable[str], tasks: Iterable[str], data: Path, plugins: PluginManager) -> None:
+    """Refuse tasks and tags that are unknown; ``written`` has providers, ``tasks`` all tags of the config."""
+    from mml_core.tasks.index import TaskIndex
+    from mml_core.tasks.tags import parse_task_name, task_to_create
+
+    index = TaskIndex(data)
+    for name in written:
+        base, wanted = parse_task_name(name)[0], task_to_create(name)
+        if (base in index and wanted == base) or plugins.find_task(wanted) is not None:
+            continue
+        if wanted == base:
+            index.get(base, plugins=plugins)  # raises, with near matches
+        plugins.tasks.get(wanted)  # raises, too
+    for tag in {tag.name for task in tasks for tag in parse_task_name(task)[1]}:
+        plugins.tags.get(tag)

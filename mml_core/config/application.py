@@ -86,7 +86,8 @@ def launch(
         return mode_writes(cfg, plugins)
 
     def sweep_writes(cfg: DictConfig) -> bool:
-        check_paths(cfg)
+        if set(cfg) != {"hydra"}:  # all that `--cfg hydra` leaves of a config
+            check_paths(cfg)
         name_mode(cfg, plugins)
         return OmegaConf.select(cfg, "mode.name") is None or mode_writes(cfg, plugins)
 

@@ -80,7 +80,8 @@ class Registry(Generic[T]):
         """
         found = self._lookup(name)
         if found is None:
-            near = near_matches(name, [*self.names(), *(each.name for each in self._all)])
+            short = split_qualified(name)[1]
+            near = near_matches(short, [*self.names(), *(each.name for each in self._all)])
             raise UnknownNameError(f"There is no {self.noun} {name!r}.{near}{self._hint()}")
         return found
 

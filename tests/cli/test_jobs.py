@@ -100,6 +100,12 @@ def test_a_sweep_of_a_mode_that_reads_writes_nothing(places: Path) -> None:
     assert not list((places / "work").iterdir())
 
 
+def test_a_sweep_without_a_place_is_refused(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "mode=clean", "seed=1,2", "-m", "~paths"]) == 2
+    assert "paths.data is None" in capsys.readouterr().err
+    assert not list((places / "work").iterdir())
+
+
 def test_a_failing_job_of_a_sweep_is_one_line_and_the_others_run(
     places: Path, install: Callable[..., None], capfd: pytest.CaptureFixture[str]
 ) -> None:
