@@ -16,11 +16,24 @@ if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
 
 VERSION = 1
-KEYS = ("version", "architecture", "in_channels", "image_size", "outputs", "normalisation", "preprocessing")
+KEYS = (
+    "version",
+    "architecture",
+    "in_channels",
+    "image_size",
+    "outputs",
+    "normalisation",
+    "trained_on",
+    "preprocessing",
+)
 
 
 class PipelineError(MMLError):
     """A pipeline file cannot be read or does not describe a model."""
+
+
+class OutdatedModelError(MMLError):
+    """A model is to be applied to a task that has changed since the model was trained on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +45,9 @@ class Pipeline:
         in_channels: Channels of an image.
         image_size: Height and width the network was built for, in pixels.
         outputs: The heads.
-        normalisation: Task → ``{"means": […], "stds": […]}`` per channel on the 0..1 scale.
+        normalisation: Task → ``{"means": […], "stds": […]}`` per channel on the 0..1 scale: what its images
+            are normalised by, whatever becomes of the task.
+        trained_on: Task → digests of the sample table and the dataset the model was trained on.
         preprocessing: The config group ``preprocessing`` the images went through.
         training: The remaining groups the model was trained with, for the record only.
     """
@@ -42,6 +57,7 @@ class Pipeline:
     image_size: tuple[int, int]
     outputs: tuple[TaskOutput, ...]
     normalisation: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    trained_on: dict[str, dict[str, str]] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -59,6 +75,22 @@ class Pipeline:
         )
         return MMLModule(network, self.outputs, recipe)
 
+    def check_task(self, task: str, found: Mapping[str, str]) -> None:
+        """Refuse a task whose samples are not those the model was trained on: its folds would be others.
+
+        Args:
+            task: Name of the task.
+            found: Digests of its sample table and dataset now.
+
+        Raises:
+            OutdatedModelError: They differ from those of the training.
+        """
+        if self.trained_on.get(task) != found:
+            raise OutdatedModelError(
+                f"Task '{task}' was created anew since the model was trained on it, so that its validation"
+                " samples may be ones the model has seen; train again, or restore the task."
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
@@ -68,6 +100,7 @@ class Pipeline:
             "image_size": list(self.image_size),
             "outputs": [output.to_json() for output in self.outputs],
             "normalisation": self.normalisation,
+            "trained_on": self.trained_on,
             "preprocessing": self.preprocessing,
             "training": self.training,
         }
@@ -94,6 +127,7 @@ class Pipeline:
                 image_size=(int(height), int(width)),
                 outputs=_outputs(stored["outputs"]),
                 normalisation=dict(stored["normalisation"]),
+                trained_on=dict(stored["trained_on"]),
                 preprocessing=dict(stored["preprocessing"]),
                 training=dict(stored.get("training") or {}),
             )

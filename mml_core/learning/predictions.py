@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,10 @@ from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SE
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from lightning.pytorch import Trainer
+
+    from mml_core.data.datamodule import MMLDataModule
+    from mml_core.learning.module import MMLModule
 
 COLUMNS = ("sample_id", "split", "fold", "target")
 # The last column is named by what it holds: lists of logits or values, or masks as PNG.
@@ -70,6 +74,34 @@ def collect(
         return rows, masks, truth
     targets = torch.cat([part["target"] for part in mine]) if with_targets else None
     return rows, torch.cat([part["output"] for part in mine]), targets
+
+
+def predict(
+    trainer: Trainer,
+    model: MMLModule,
+    datamodule: MMLDataModule,
+    part: Literal["train", "val", "test", "unlabelled"],
+    *,
+    fold: int,
+) -> Predictions:
+    """Predict one part of the task of a data module.
+
+    Args:
+        trainer: Predicts every batch it is given.
+        model: Has a head for the task.
+        datamodule: Data of the task.
+        part: Which samples.
+        fold: Validation fold of the model.
+    """
+    datamodule.predict_part = part
+    batches: Any = trainer.predict(model, datamodule=datamodule)
+    description = datamodule.description
+    output = model.outputs[description.name]
+    rows, outputs, targets = collect(batches, output)
+    names = description.samples.take(rows.numpy()).column("sample_id").to_pylist()
+    return Predictions(
+        output=output, fold=fold, split=part, sample_ids=names, outputs=outputs, targets=targets
+    )
 
 
 def save_predictions(path: Path, predictions: Sequence[Predictions]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,59 @@ if TYPE_CHECKING:
 
     from mml_core.learning.module import MMLModule
 
-OPTIONS = ("lr", "batch_size", "min_lr", "max_lr", "steps", "max_batch_size", "batch_size_steps")
 BELOW_MINIMUM = 10.0  # the rate is taken this factor below the one of the lowest loss (Smith 2017; fastai)
 
 
 class TuningError(MMLError):
     """The search found nothing usable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """The group ``tune`` of the config: what is searched, and where.
+
+    Attributes:
+        lr: Whether a learning rate is searched.
+        batch_size: Whether a batch size is.
+        min_lr: Lowest learning rate tried.
+        max_lr: Highest learning rate tried.
+        steps: Steps of the optimiser from the lowest to the highest.
+        max_batch_size: Largest batch size tried.
+        batch_size_steps: Training steps with each batch size.
+    """
+
+    lr: bool = False
+    batch_size: bool = False
+    min_lr: float = 1e-6
+    max_lr: float = 1.0
+    steps: int = 100
+    max_batch_size: int = 1024
+    batch_size_steps: int = 3
+
+    @classmethod
+    def from_config(cls, cfg: Any) -> Search:
+        """Read the group.
+
+        Raises:
+            OptionError: An option is unknown or impossible.
+        """
+        options = section(cfg, "tune")
+        require_known("tune", options, [field.name for field in fields(cls)])
+        for name, value in options.items():
+            if not isinstance(value, bool if name in ("lr", "batch_size") else int | float):
+                raise OptionError(f"tune.{name} is {value!r}; see `mml config show tune`.")
+        search = cls(**options)
+        if not 0 < search.min_lr < search.max_lr or search.steps < 5:
+            raise OptionError(
+                "tune: needs 0 < min_lr < max_lr and steps >= 5, found"
+                f" {search.min_lr}, {search.max_lr} and {search.steps}."
+            )
+        if search.max_batch_size < 2 or search.batch_size_steps < 1:
+            raise OptionError(
+                "tune: needs max_batch_size >= 2 and batch_size_steps >= 1, found"
+                f" {search.max_batch_size} and {search.batch_size_steps}."
+            )
+        return search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +90,13 @@ class Tuned:
 
 
 def wanted(cfg: Any) -> bool:
-    """Say whether the config asks for any search."""
-    options = section(cfg, "tune")
-    require_known("tune", options, OPTIONS)
-    return bool(options.get("lr") or options.get("batch_size"))
+    """Say whether the config asks for any search.
+
+    Raises:
+        OptionError: An option is unknown or impossible.
+    """
+    search = Search.from_config(cfg)
+    return search.lr or search.batch_size
 
 
 def tune(cfg: Any, model: MMLModule, datamodule: LightningDataModule, *, folder: Path) -> Tuned:
@@ -64,18 +114,18 @@ def tune(cfg: Any, model: MMLModule, datamodule: LightningDataModule, *, folder:
     Raises:
         TuningError: If no learning rate in the range lowers the loss.
     """
-    options = section(cfg, "tune")
-    require_known("tune", options, OPTIONS)
     import torch
+
+    search = Search.from_config(cfg)
 
     found = Tuned()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        if options.get("batch_size"):
-            size = _find_batch_size(cfg, copy.deepcopy(model), datamodule, folder, options)
+        if search.batch_size:
+            size = _find_batch_size(cfg, copy.deepcopy(model), datamodule, folder, search)
             _set_batch_size(datamodule, size)
             found = Tuned(batch_size=size)
-        if options.get("lr"):
-            rate = _find_lr(cfg, copy.deepcopy(model), datamodule, folder, options)
+        if search.lr:
+            rate = _find_lr(cfg, copy.deepcopy(model), datamodule, folder, search)
             model.learning_rate = rate
             found = Tuned(lr=rate, batch_size=found.batch_size)
     return found
@@ -132,17 +182,13 @@ def _find_lr(
     model: MMLModule,
     datamodule: LightningDataModule,
     folder: Path,
-    options: dict[str, Any],
+    search: Search,
 ) -> float:
     from mml_core.learning.range_test import RangeTest
 
-    low, high = float(options.get("min_lr", 1e-6)), float(options.get("max_lr", 1.0))
-    steps = int(options.get("steps", 100))
-    if not 0 < low < high or steps < 5:
-        raise OptionError(f"tune: needs 0 < min_lr < max_lr and steps >= 5, found {low}, {high} and {steps}.")
     model.schedule_for_fit = False
-    test = RangeTest(low, high, steps)
-    _trainer(cfg, folder, callbacks=[test], max_steps=steps).fit(model, datamodule=datamodule)
+    test = RangeTest(search.min_lr, search.max_lr, search.steps)
+    _trainer(cfg, folder, callbacks=[test], max_steps=search.steps).fit(model, datamodule=datamodule)
     return suggest_lr(test.rates, test.losses)
 
 
@@ -151,23 +197,20 @@ def _find_batch_size(
     model: MMLModule,
     datamodule: LightningDataModule,
     folder: Path,
-    options: dict[str, Any],
+    search: Search,
 ) -> int:
     from lightning.pytorch.tuner.tuning import Tuner
 
     before = _batch_size(datamodule)
-    limit = int(options.get("max_batch_size", 1024))
-    if limit < 2:
-        raise OptionError(f"tune.max_batch_size must be at least 2, found {limit}.")
     model.schedule_for_fit = False
     try:
         size = Tuner(_trainer(cfg, folder)).scale_batch_size(
             model,
             datamodule=datamodule,
             mode="power",
-            init_val=min(before, limit),
-            steps_per_trial=int(options.get("batch_size_steps", 3)),
-            max_val=limit,
+            init_val=min(before, search.max_batch_size),
+            steps_per_trial=search.batch_size_steps,
+            max_val=search.max_batch_size,
         )
     finally:
         _set_batch_size(datamodule, before)

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
-from mml_core.errors import MMLError
 from mml_core.learning.factory import check_model
 from mml_core.learning.options import plain
+from mml_core.schedulers.train_choices import (
+    FoldsError,
+    NoModelError,
+    chosen_folds,
+    newest_model,
+    predictions_path,
+    require_predictions,
+)
 from mml_core.schedulers.train_report import print_report
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.tasks.models import ModelStorage
 
 if TYPE_CHECKING:
     from mml_core.learning.module import MMLModule
-    from mml_core.learning.outputs import TaskOutput
     from mml_core.tasks.struct import TaskStruct
 
 log = logging.getLogger(__name__)
 
 EVALUATED: tuple[Literal["val", "test"], ...] = ("val", "test")
-
-
-class FoldsError(MMLError):
-    """``mode.folds`` asks for folds that a task does not have."""
-
-
-class NoModelError(MMLError):
-    """There is no model, or no predictions, to go on with."""
+# Predictions are reported as those of a whole split, however short a trial the training is.
+EVERY_BATCH: dict[str, Any] = {"fast_dev_run": False, "limit_predict_batches": None}
+LOSS = "train/loss"
 
 
 class TrainScheduler(AbstractBaseScheduler):
@@ -48,22 +51,46 @@ class TrainScheduler(AbstractBaseScheduler):
         """Plan the steps: per task an optional search, per fold training, prediction and test."""
         from mml_core.learning.tuning import wanted
 
-        tuning = "train" in self.subroutines and wanted(self.cfg)
-        for task in self.cfg.task_list:
-            struct = self.get_struct(task)
-            check_model(self.cfg, struct, self.plugins)
-            folds = chosen_folds(self.cfg.mode.get("folds"), struct)
-            if "test" in self.subroutines and "predict" not in self.subroutines:
-                require_predictions(struct, folds)
+        train, predict, test = (name in self.subroutines for name in ("train", "predict", "test"))
+        tuning = train and wanted(self.cfg)
+        folds_of = {
+            task: chosen_folds(self.cfg.mode.get("folds"), self.get_struct(task))
+            for task in self.cfg.task_list
+        }
+        self._check(folds_of)
+        for task, folds in folds_of.items():
             tuned = (self.add_step("tune_task", task, folds[0], after=()),) if tuning else ()
             for fold in folds:
                 last = tuned
-                if "train" in self.subroutines:
+                if train:
                     last = (self.add_step("train_fold", task, fold, after=last),)
-                if "predict" in self.subroutines:
+                if predict:
                     last = (self.add_step("predict_fold", task, fold, after=last),)
-                if "test" in self.subroutines:
+                if test:
                     self.add_step("test_fold", task, fold, after=last)
+
+    def _check(self, folds_of: Mapping[str, list[int]]) -> None:
+        """Refuse what the steps would fail by, while there is no run yet that would have to be continued."""
+        train, predict, test = (name in self.subroutines for name in ("train", "predict", "test"))
+        structs = {task: self.get_struct(task) for task in folds_of}
+        for task, struct in structs.items():
+            if train:
+                check_model(self.cfg, struct, self.plugins)
+            elif predict:
+                for fold in folds_of[task]:
+                    newest_model(struct, fold)
+            if test and not predict:
+                require_predictions(struct, folds_of[task])
+        if self._run_dir is None:  # a plan that is only shown does not wait for torch
+            return
+        from mml_core.learning.checks import check_training, check_use
+
+        check_use(self.cfg, structs.values(), self.plugins)
+        if train:
+            check_training(self.cfg, structs.values(), self.plugins)
+            for task, folds in folds_of.items():
+                for fold in folds:
+                    self.create_datamodule(structs[task], fold=fold).check_training()
 
     def tune_task(self, task: str, fold: int) -> dict[str, Any]:
         """Search learning rate and batch size on the training part of one fold.
@@ -103,6 +130,14 @@ class TrainScheduler(AbstractBaseScheduler):
         began = time.monotonic()
         trainer.fit(model, datamodule=datamodule)
         seconds = time.monotonic() - began
+        if not math.isfinite(history.last.get(LOSS, 0.0)):
+            log.warning(
+                "%s, fold %d: the training has diverged, its last loss is %s; lower optimizer.lr, or set"
+                " trainer.gradient_clip_val",
+                task,
+                fold,
+                history.last[LOSS],
+            )
 
         weights = self.fm.construct_saving_path(model, "parameters", task)
         save_weights(model, weights)
@@ -119,11 +154,12 @@ class TrainScheduler(AbstractBaseScheduler):
             training_time=seconds,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             run=self.fm.layout.run,
-            step=f"train_fold {task} {fold}",
+            step=self.step_id,
         )
         stored = self.fm.construct_saving_path(model_record, "models", task)
         write_json(stored, model_record.to_json(self.fm.project_path))
         struct.models.append(model_record)
+        struct.paths |= {f"pipeline_{fold}": pipeline, f"history_{fold}": metrics}
         return {
             "task": task,
             "fold": fold,
@@ -146,6 +182,8 @@ class TrainScheduler(AbstractBaseScheduler):
         file_name = f"fold{fold}.parquet"
         path = self.fm.construct_saving_path(None, "predictions", task, file_name)
         save_predictions(path, predictions)
+        storage.predictions = {each.split: path for each in predictions}
+        struct.paths[f"predictions_{fold}"] = path
         return {"task": task, "fold": fold, "files": {"predictions": str(path)}}
 
     def test_fold(self, task: str, fold: int) -> dict[str, Any]:
@@ -154,7 +192,8 @@ class TrainScheduler(AbstractBaseScheduler):
         from mml_core.learning.predictions import evaluate, load_predictions
         from mml_core.learning.results import Score, save_scores
 
-        path = self._predictions_path(task, fold)
+        struct = self.get_struct(task)
+        path = predictions_path(struct, fold)
         scores: dict[str, dict[str, float]] = {}
         for predictions in load_predictions(path):
             if (predictions.output.task, predictions.fold) != (task, fold):
@@ -172,6 +211,11 @@ class TrainScheduler(AbstractBaseScheduler):
         ]
         metrics = self.fm.construct_saving_path(None, "metrics", task)
         save_scores(metrics, rows)
+        struct.paths[f"metrics_{fold}"] = metrics
+        for model in struct.models:
+            if path in model.predictions.values():
+                tested = {f"test/{name}": value for name, value in scores.get("test", {}).items()}
+                model.metrics = {**model.metrics, **tested}
         return {"task": task, "fold": fold, "scores": scores, "files": {"metrics": str(metrics)}}
 
     def before_finishing_hook(self) -> None:
@@ -201,125 +245,46 @@ class TrainScheduler(AbstractBaseScheduler):
         from mml_core.learning.factory import pipeline_of
 
         means, stds = datamodule.statistics
-        normalisation = {struct.name: {"means": list(means), "stds": list(stds)}}
-        return replace(pipeline_of(self.cfg, struct), normalisation=normalisation)
+        return replace(
+            pipeline_of(self.cfg, struct),
+            normalisation={struct.name: {"means": list(means), "stds": list(stds)}},
+            trained_on={struct.name: datamodule.provenance},
+        )
 
     def _predict(self, struct: TaskStruct, storage: ModelStorage) -> list[Any]:
         from mml_core.data.datamodule import create_datamodule
         from mml_core.learning.pipeline import load_model, load_pipeline
-        from mml_core.learning.predictions import Predictions, collect
+        from mml_core.learning.predictions import predict
 
+        task, fold = struct.name, storage.fold
         pipeline = load_pipeline(storage.pipeline)
-        model = load_model(pipeline, storage.weights, self.plugins)
-        cfg = {**plain(self.cfg), "preprocessing": pipeline.preprocessing}
+        normalisation = pipeline.normalisation[task]
         datamodule = create_datamodule(
-            cfg, struct.description, data_root=self.fm.data, fold=storage.fold, seed=self.step_seed
+            {**plain(self.cfg), "preprocessing": pipeline.preprocessing},
+            struct.description,
+            data_root=self.fm.data,
+            fold=fold,
+            seed=self.step_seed,
+            normalisation=(normalisation["means"], normalisation["stds"]),
         )
-        output: TaskOutput = model.outputs[struct.name]
-        names = struct.description.samples.column("sample_id").to_pylist()
+        pipeline.check_task(task, datamodule.provenance)
+        model = load_model(pipeline, storage.weights, self.plugins)
         found = []
         for part in EVALUATED:
-            if not len(datamodule.dataset(part)):
-                continue
-            datamodule.predict_part = part
-            label = f"predict {struct.name}, fold {storage.fold}, {part}"
-            trainer = self.create_trainer(struct, label=label)
-            batches: Any = trainer.predict(model, datamodule=datamodule)
-            rows, outputs, targets = collect(batches, output)
-            found.append(
-                Predictions(
-                    output=output,
-                    fold=storage.fold,
-                    split=part,
-                    sample_ids=[names[row] for row in rows.tolist()],
-                    outputs=outputs,
-                    targets=targets,
-                )
-            )
+            if len(datamodule.dataset(part)):
+                label = f"predict {task}, fold {fold}, {part}"
+                trainer = self.create_trainer(struct, label=label, **EVERY_BATCH)
+                found.append(predict(trainer, model, datamodule, part, fold=fold))
         if not found:
             raise NoModelError(
-                f"Task '{struct.name}' has neither a validation fold {storage.fold} nor test samples to"
-                " predict; create it with more samples."
+                f"Task '{task}' has neither a validation fold {fold} nor test samples to predict; create it"
+                " with more samples."
             )
         return found
 
-    def _predictions_path(self, task: str, fold: int) -> Path:
-        for found in self.results.by_method("predict_fold"):
-            if found["task"] == task and found["fold"] == fold:
-                return Path(found["files"]["predictions"])
-        path = self.get_struct(task).paths.get("predictions")
-        if path is None:
-            raise NoModelError(
-                f"Task '{task}', fold {fold}, has no predictions to test; add the subroutine predict, or"
-                " reuse.predictions=<project>."
-            )
-        return path
+    @property
+    def _run_dir(self) -> Path | None:
+        return self._context.run_dir if self._context is not None else None
 
     def _log_dir(self, task: str, fold: int) -> Path | None:
-        run_dir = self._context.run_dir if self._context is not None else None
-        return None if run_dir is None else run_dir / "logs" / f"{task}-fold{fold}"
-
-
-def chosen_folds(asked: Any, struct: TaskStruct) -> list[int]:
-    """Read ``mode.folds`` for a task.
-
-    Args:
-        asked: ``all``, the first so many (a number), or a list of fold numbers.
-        struct: The task.
-
-    Raises:
-        FoldsError: If the task has no such folds.
-    """
-    asked = plain(asked)
-    available = list(range(struct.num_folds))
-    if asked is None or asked == "all":
-        return available
-    if isinstance(asked, int) and not isinstance(asked, bool):
-        if not 1 <= asked <= len(available):
-            raise FoldsError(
-                f"mode.folds={asked}: task '{struct.name}' has {len(available)} folds; choose 1 to"
-                f" {len(available)}, a list, or all."
-            )
-        return available[:asked]
-    if isinstance(asked, list) and asked:
-        for fold in asked:
-            if fold not in available or isinstance(fold, bool):
-                raise FoldsError(f"mode.folds: task '{struct.name}' has no fold {fold!r}, only {available}.")
-        return list(dict.fromkeys(asked))
-    raise FoldsError(f"mode.folds must be all, a number or a list of folds, found {asked!r}.")
-
-
-def require_predictions(struct: TaskStruct, folds: list[int]) -> None:
-    """Refuse to plan tests of predictions that no step makes and no reuse gives.
-
-    Raises:
-        NoModelError: If no predictions are reused.
-        FoldsError: If several folds are asked for: reused predictions are one file, of one fold.
-    """
-    if "predictions" not in struct.paths:
-        raise NoModelError(
-            f"Task '{struct.name}' has no predictions to test; add the subroutine predict, or"
-            " reuse.predictions=<project>."
-        )
-    if len(folds) > 1:
-        raise FoldsError(
-            f"reuse.predictions gives one file per task, with the predictions of one fold; task"
-            f" '{struct.name}' is to be tested on folds {', '.join(map(str, folds))}. Choose one by"
-            " mode.folds=[…], or predict again with reuse.models=<project>."
-        )
-
-
-def newest_model(struct: TaskStruct, fold: int) -> ModelStorage:
-    """Return the last model of a task whose validation fold is ``fold``.
-
-    Raises:
-        NoModelError: If there is none.
-    """
-    for model in reversed(struct.models):
-        if model.fold == fold and model.task == struct.name:
-            return model
-    found = ", ".join(str(model.fold) for model in struct.models) or "none"
-    raise NoModelError(
-        f"Task '{struct.name}' has no model of fold {fold} (folds with a model: {found}); add the"
-        " subroutine train, or reuse.models=<project>."
-    )
+        return None if self._run_dir is None else self._run_dir / "logs" / f"{task}-fold{fold}"

@@ -50,7 +50,11 @@ def test_a_stored_model_predicts_the_same(
 
 def test_a_roundtrip_keeps_everything(tmp_path: Path, learning_config: Any, task_like: Any) -> None:
     made = pipeline_of(learning_config(), task_like("a+nested?0", "semantic_segmentation", 4))
-    made = replace(made, normalisation={"a+nested?0": {"means": [0.1], "stds": [0.2]}})
+    made = replace(
+        made,
+        normalisation={"a+nested?0": {"means": [0.1], "stds": [0.2]}},
+        trained_on={"a+nested?0": {"samples_sha256": "1", "dataset_sha256": "2"}},
+    )
     save_pipeline(made, tmp_path / "p.yaml")
     assert load_pipeline(tmp_path / "p.yaml") == made
 

@@ -1,0 +1,58 @@
+"""Finding misuse of the training groups before the first step, when nothing has been written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mml_core.learning.factory import pipeline_of, recipe_of
+from mml_core.learning.metrics import metric_names
+from mml_core.learning.optimisation import build_optimizer, build_schedule
+from mml_core.learning.options import OptionError, section
+from mml_core.learning.outputs import TaskOutput
+from mml_core.learning.trainer import check_trainer
+
+if TYPE_CHECKING:
+    from mml_core.learning.pipeline import Pipeline
+    from mml_core.plugins import PluginManager
+
+
+def check_use(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> None:
+    """Refuse a config that no trainer can be made of, or whose metrics do not fit the tasks.
+
+    Raises:
+        OptionError: An option is unknown or impossible.
+        UnknownPluginError: ``callbacks.disabled_plugins`` names a plugin that is not installed.
+    """
+    check_trainer(cfg)
+    for name in section(cfg, "callbacks").get("disabled_plugins") or []:
+        plugins.plugin(str(name))
+    for struct in structs:
+        metric_names(section(cfg, "metrics"), TaskOutput.of(struct).task_type)
+
+
+def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> None:
+    """Refuse a config that cannot train on a task, by making all that a training step makes of it.
+
+    Raises:
+        ArchitectureError: The architecture refuses its arguments.
+        OptionError: An option of loss, metrics, optimiser or schedule is unknown or impossible.
+    """
+    recipe, trainer = recipe_of(cfg), section(cfg, "trainer")
+    endless = (trainer.get("max_epochs"), trainer.get("max_steps", -1)) == (-1, -1)
+    if endless and (recipe.lr_scheduler.get("name") or "none") != "none":
+        raise OptionError(
+            f"lr_scheduler={recipe.lr_scheduler['name']} needs an end, found trainer.max_epochs=-1; set"
+            " trainer.max_epochs or trainer.max_steps, or choose lr_scheduler=none."
+        )
+    tried: list[Pipeline] = []
+    for struct in structs:
+        pipeline = pipeline_of(cfg, struct)
+        (output,) = pipeline.outputs
+        network = replace(pipeline, outputs=(replace(output, task="any"),), normalisation={})
+        if network not in tried:
+            tried.append(network)
+            model = network.build(plugins, recipe)
+            optimizer = build_optimizer(model.parameters(), recipe.optimizer)
+            build_schedule(optimizer, recipe.lr_scheduler, total_steps=100, total_epochs=100)
