@@ -85,8 +85,8 @@ class Publication:
                             f"'{final}' exists but is not from mml, which gave that name to a file of step "
                             f"{self.step}; move it away and continue the run."
                         )
+                    fsync_dir(final.parent)
                     source.unlink()
-                fsync_dir(final.parent)
         self._check_final(artefact)
         store.add(self._record(artefact))
 
@@ -102,13 +102,15 @@ class Publication:
             if newer:
                 store.retire(record, state="superseded", superseded_by=newer[0].artefact.record_name)
                 return
-            if self._has_sound_source(artefact):
-                final = self._final(artefact)
+            final, waiting = self._final(artefact), self._has_sound_source(artefact)
+            if waiting:
                 with named_failures(final), _same_file_system(final):
                     make_dirs(final.parent)
                     with suppress(FileNotFoundError):
                         replace(self._source(artefact), final)
             self._check_final(artefact)
+            if not waiting:
+                fsync_dir(final.parent)  # whoever renamed it may have died before it was safe
             store.add(record)
             for other in others:
                 store.retire(other, state="superseded", superseded_by=artefact.record_name)

@@ -11,6 +11,7 @@ from mml_core.files.artefacts import Artefact
 from mml_core.scheduling import sealed
 from mml_core.scheduling.changes import StructChange
 from mml_core.scheduling.plan import Plan
+from mml_core.storage.atomic import fsync_dir
 from mml_core.storage.links import commit_record
 
 _SUFFIX = ".json"
@@ -147,6 +148,11 @@ class Ledger:
             return True
         self._remember(position, self._read(final, position))
         return False
+
+    def make_safe(self) -> None:
+        """Force to the disk what another process committed and was killed before it had done that."""
+        if self.folder is not None:
+            fsync_dir(self.folder)
 
     def look_up(self, position: int) -> StepRecord | None:
         """Read the record of one step from the disk, where another owner may have committed it."""

@@ -89,6 +89,7 @@ class StepWorker:
             position = self._plan.position(step_id)
             record = self._ledger.record(position) if position is not None else None
             if record is not None:
+                self._ledger.make_safe()
                 for folder in folders:
                     self._publish(record, folder)
                 self._attempts.forget(step_id)
