@@ -134,11 +134,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run(name: str, module: ModuleType, arguments: list[str]) -> int:
-    from mml_core.cli.parsing import Parser, add_common
+    from mml_core.cli.parsing import command_parser
 
-    parser = Parser(prog=f"mml {name}", description=module.__doc__, allow_abbrev=False)
-    module.add_arguments(parser)
-    add_common(parser)
+    parser = command_parser(name, module)
     # Overrides may stand between options: `mml run seed=1 --mode train trainer.max_epochs=2`.
     parse: Any = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
     args = parse(arguments)
@@ -155,7 +153,7 @@ def _run_from_plugin(name: str, arguments: list[str]) -> int:
 
     found = entry_points(COMMAND_GROUP).find(name)
     if found is None:
-        commands = [*COMMANDS, *_plugin_commands()]
+        commands = [*COMMANDS, *plugin_commands()]
         what = "option" if name.startswith("-") else "command"
         raise UsageError(f"There is no {what} '{name}'.{near_matches(name, commands)} See `mml --help`.")
     module: Any = found.load()
@@ -166,7 +164,7 @@ def _run_from_plugin(name: str, arguments: list[str]) -> int:
     return int(module.run(parser.parse_args(arguments)) or 0)
 
 
-def _plugin_commands() -> dict[str, ModuleEntryPoint]:
+def plugin_commands() -> dict[str, ModuleEntryPoint]:
     """Return the commands of plugins, from metadata alone, by their names or, where taken, with provider."""
     from mml_core.plugins.discovery import command_entry_points
 
@@ -180,7 +178,7 @@ def _plugin_commands() -> dict[str, ModuleEntryPoint]:
 
 def _help() -> str:
     rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
-    commands = sorted(_plugin_commands().items())
+    commands = sorted(plugin_commands().items())
     plugin_rows = [(name, found.summary or f"from {found.distribution}") for name, found in commands]
     width = max(len(name) for name, _ in [*rows, *plugin_rows]) + 2
     lines = [
@@ -205,14 +203,14 @@ def _help() -> str:
 
 
 def _complete(arguments: list[str]) -> int:
-    """Answer the shell: commands for the first word, Hydra's completion behind `mml run`."""
-    words = os.environ.get("COMP_LINE", "").split(" ")
-    if any(each.startswith("query=") for each in arguments) and words[1:2] != ["run"]:
-        print(" ".join([*COMMANDS, *_plugin_commands()]))
-        return 0
-    if words[1:2] == ["run"]:
-        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
-    return _run("run", import_module(COMMANDS["run"][0]), arguments)
+    """Answer the shell, or let Hydra print what makes it ask."""
+    shells = [each.partition("=")[2] for each in arguments if each.startswith("query=")]
+    if not shells:
+        return _run("run", import_module(COMMANDS["run"][0]), arguments)
+    from mml_core.cli.completion import candidates
+
+    print(("\n" if shells[0] == "fish" else " ").join(candidates(os.environ.get("COMP_LINE", "mml "))))
+    return 0
 
 
 def _say(message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 from mml_core.errors import MMLError, near_matches
@@ -40,6 +41,14 @@ class Parser(argparse.ArgumentParser):
         if message.startswith(_MISSING):
             return f"Missing: {message.removeprefix(_MISSING)}."
         return f"{message[:1].upper()}{message[1:]}."
+
+
+def command_parser(name: str, module: ModuleType) -> Parser:
+    """Return the parser of the command that a module is, with what every command understands."""
+    parser = Parser(prog=f"mml {name}", description=module.__doc__, allow_abbrev=False)
+    module.add_arguments(parser)
+    add_common(parser)
+    return parser
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

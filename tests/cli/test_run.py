@@ -75,20 +75,33 @@ def test_the_search_path_names_providers(capsys: pytest.CaptureFixture[str]) -> 
     assert "mml-records" in out
 
 
-def test_completion_of_overrides_after_run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("mml ru", ["run", "runs"]),
+        ("mml run mode=tr", ["mode=train"]),
+        ("mml run --mode=tr", ["--mode=train"]),
+        ("mml run --mode tr", ["train"]),
+        ("mml run --tasks a,b --no-plugins --mode train mode.fo", ["mode.folds="]),
+        ("mml run seed=1 --mode=train -m trainer.max_e", ["trainer.max_epochs="]),
+        ("mml run --executor=seq", ["--executor=sequential"]),
+        ("mml run --mult", ["--multirun"]),
+        ("mml run --mode=train --cfg j", ["job"]),
+        ("mml run --mode=nothing mode.fo", []),
+        ("mml plugins do", ["doctor"]),
+        ("mml plugins list --a", ["--all"]),
+        ("mml runs sh", ["show"]),
+        ("mml tasks add --deb", ["--debug"]),
+        ("mml nothing x", []),
+    ],
+)
+def test_completion(
+    line: str, offers: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COMP_LINE", "mml run mode=tr")
+    monkeypatch.setenv("COMP_LINE", line)
     assert main(["-sc", "query=bash"]) == 0
-    assert capsys.readouterr().out.split() == ["mode=train"]
-
-
-def test_completion_of_the_first_word(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COMP_LINE", "mml ru")
-    assert main(["-sc", "query=bash"]) == 0
-    assert {"run", "runs"} <= set(capsys.readouterr().out.split())
+    captured = capsys.readouterr()
+    assert (captured.out.split(), captured.err) == (offers, "")
 
 
 def test_info_works_with_nothing_there(capsys: pytest.CaptureFixture[str]) -> None:
