@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
 from mml_core.files.errors import DamagedArtefactError
-from mml_core.files.names import GLOBAL_SLOT, slot, task_of_folder
+from mml_core.files.names import GLOBAL_SLOT, number_at_end, slot
 from mml_core.storage.atomic import fsync_dir, write_bytes
 from mml_core.storage.hashing import sha256_bytes, sha256_file
 
@@ -45,9 +45,7 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def tail(self) -> str:
         """What tells its record from others of the same moment: the number, or the path's hash."""
-        if self.number is not None:
-            return f"{self.number:04d}"
-        return "x" + sha256_bytes(self.path.encode())[:12]
+        return _tail(self.number, self.path)
 
     @property
     def record_name(self) -> str:
@@ -136,13 +134,24 @@ class ArtefactStore:
                 with suppress(FileNotFoundError):  # superseded or deleted since the folder was listed
                     yield self.read(folder / name)
 
-    def tasks(self, key: str) -> list[str]:
-        """Return the tasks that have records of a key."""
-        folder = self.root / key
-        if not folder.is_dir():
-            return []
-        names = sorted(entry.name for entry in folder.iterdir())
-        return [task_of_folder(name) for name in names if name != GLOBAL_SLOT]
+    def find_path(self, path: str) -> ArtefactRecord | None:
+        """Return the record of the file at a path, whatever its key and task; None if it never had one.
+
+        Args:
+            path: Relative to the project, with ``/``.
+
+        Returns:
+            The live record, or the last one the file had before it was superseded or deleted.
+        """
+        parts = PurePosixPath(path).parts
+        ending = f"_{_tail(number_at_end(parts[-1]), path)}.json"
+        found = []
+        for key in _entries(self.root):
+            for name in (GLOBAL_SLOT, *parts[:-1]):  # the folder of a task has one name everywhere
+                for folder in (self.root / key / name, self.root / key / name / _HISTORY):
+                    found += [folder / each for each in _record_names(folder) if each.endswith(ending)]
+        records = [record for record in map(self.read, found) if record.artefact.path == path]
+        return max(records, key=lambda each: (each.state == "live", each.artefact.created), default=None)
 
     def records(self, *, history: bool = False) -> Iterator[ArtefactRecord]:
         """Yield all live records of the project; with ``history`` also what is superseded or deleted."""
@@ -208,9 +217,17 @@ def damage(path: Path, artefact: Artefact, *, content: bool) -> str:
     return ""
 
 
+def _tail(number: int | None, path: str) -> str:
+    return f"{number:04d}" if number is not None else "x" + sha256_bytes(path.encode())[:12]
+
+
 def _record_names(folder: Path) -> list[str]:
+    return [name for name in _entries(folder) if _RECORD.fullmatch(name)]
+
+
+def _entries(folder: Path) -> list[str]:
     try:
-        return [entry.name for entry in folder.iterdir() if _RECORD.fullmatch(entry.name)]
+        return [entry.name for entry in folder.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

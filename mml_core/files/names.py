@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from mml_core.files.errors import SavingPathError
 
@@ -13,7 +13,7 @@ GLOBAL_SLOT = "@global"
 _LONGEST = 200
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_NUMBER_AT_END = re.compile(r"_\d{4,}$")
+_NUMBER_AT_END = re.compile(r"_(\d{4,})$")
 
 
 def task_folder(task: str) -> str:
@@ -42,11 +42,6 @@ def task_folder(task: str) -> str:
             f"at most {_LONGEST} are possible, so shorten it."
         )
     return folder
-
-
-def task_of_folder(folder: str) -> str:
-    """Return the task whose folder this is: the inverse of `task_folder`."""
-    return unquote(folder)
 
 
 def slot(task: str | None) -> str:
@@ -92,7 +87,13 @@ def split_suffix(name: str) -> tuple[str, str]:
 
 def ends_in_number(name: str) -> bool:
     """Tell whether a file name looks as if mml had numbered it."""
-    return bool(_NUMBER_AT_END.search(split_suffix(name)[0]))
+    return number_at_end(name) is not None
+
+
+def number_at_end(name: str) -> int | None:
+    """Return the number mml has given to a file name, or None."""
+    found = _NUMBER_AT_END.search(split_suffix(name)[0])
+    return int(found[1]) if found else None
 
 
 def numbered(name: str, number: int) -> str:

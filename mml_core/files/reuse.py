@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import msgspec
 from mml_core.errors import near_matches
 from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
 from mml_core.files.assignments import Assignments
+from mml_core.files.attempts import fingerprint
 from mml_core.files.errors import DamagedArtefactError, ReuseError
 from mml_core.tasks.errors import TaskError
 from mml_core.tasks.models import ModelStorage
@@ -57,6 +60,7 @@ class Reuse:
         self._assignments = assignments
         self._sources: dict[str, list[Source]] = {}
         self.used: dict[str, ArtefactRecord] = {}
+        self._sound: dict[Path, tuple[int, int, int]] = {}
         for key, value in wanted.items():
             if key == CLEAN_UP or value is None or value is False or value == "":
                 continue
@@ -65,7 +69,8 @@ class Reuse:
                     f"reuse.{key}: files of '{key}' are not reusable; declare its path as reusable, "
                     f"or choose one of {', '.join(sorted(one.key for one in assignments if one.reusable))}."
                 )
-            entries = value if isinstance(value, list | tuple) else [value]
+            several = isinstance(value, Sequence) and not isinstance(value, str)
+            entries = value if several else [value]
             self._sources[key] = [_source(key, entry, results) for entry in entries]
 
     def paths(self, task: str) -> dict[str, Path]:
@@ -90,7 +95,7 @@ class Reuse:
 
         Raises:
             ReuseError: The number asked for does not exist.
-            DamagedArtefactError: A model's file is not what was committed.
+            DamagedArtefactError: A model's file, or one that it refers to, is not what was committed.
         """
         models = []
         sources = self._sources.get(MODELS, [])
@@ -99,7 +104,7 @@ class Reuse:
             if source.number is not None and not records:
                 raise self._no_number(MODELS, task, source)
             for record in reversed(records):
-                models.append(_load_model(self._use(source, record), source.project))
+                models.append(self._load_model(self._use(source, record), source.project))
         if sources and not models:
             _log.warning("reuse.models: no model of task '%s' in %s.", task, _listed(sources))
         return models
@@ -135,9 +140,41 @@ class Reuse:
         return self._use(*best) if best else None
 
     def _use(self, source: Source, record: ArtefactRecord) -> Path:
-        path = source.store.verify(record)
+        path = self._verified(source.store, record)
         self.used[str(path)] = record
         return path
+
+    def _verified(self, store: ArtefactStore, record: ArtefactRecord) -> Path:
+        """Return the path of an artefact, whose content is compared once as long as nobody touches it."""
+        path = store.project / record.artefact.path
+        with suppress(OSError):
+            if self._sound.get(path) == fingerprint(path.lstat()):
+                return path
+        store.verify(record, content=True)
+        self._sound[path] = fingerprint(path.lstat())
+        return path
+
+    def _load_model(self, path: Path, project: Path) -> ModelStorage:
+        try:
+            stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            model = ModelStorage.from_json(stored, project)
+        except (msgspec.DecodeError, TaskError) as error:
+            raise DamagedArtefactError(f"The stored model '{path}' cannot be read: {error}") from error
+        for file in (model.weights, model.pipeline, *model.predictions.values()):
+            self._check_reference(file, project.parent, path)
+        return model
+
+    def _check_reference(self, file: Path, results: Path, model: Path) -> None:
+        owner, *inside = file.relative_to(results).parts
+        store = ArtefactStore(results / owner)
+        record = store.find_path("/".join(inside))
+        if record is None:
+            raise DamagedArtefactError(
+                f"The stored model '{model}' refers to '{file}', which no step has committed, so it is not "
+                "used; finish the run that makes it, or make the model again."
+            )
+        if record.state != "deleted" or os.path.lexists(file):  # what clean-up has deleted is not damaged
+            self._verified(store, record)
 
     def _no_number(self, key: str, task: str | None, source: Source) -> ReuseError:
         numbers = [
@@ -165,14 +202,7 @@ def _source(key: str, entry: Any, results: Path) -> Source:
         raise ReuseError(
             f"reuse.{key}: there is no project '{name}' in {results}.{near_matches(name, known)}"
         )
-    return Source(folder.resolve(), int(number) if number else None)
-
-
-def _load_model(path: Path, project: Path) -> ModelStorage:
-    try:
-        return ModelStorage.from_json(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]), project)
-    except (msgspec.DecodeError, TaskError) as error:
-        raise DamagedArtefactError(f"The stored model '{path}' cannot be read: {error}") from error
+    return Source(results.resolve() / name, int(number) if number else None)
 
 
 def _listed(sources: list[Source]) -> str:

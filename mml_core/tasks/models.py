@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from mml_core.tasks.errors import TaskError
 
 
 class ModelReferenceError(TaskError):
-    """A stored model names files outside of the project, or is not written as one."""
+    """A model names files outside of the results, or is not written as one."""
 
 
 class _StoredModel(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,7 +59,14 @@ class ModelStorage:
     step: str = ""
 
     def to_json(self, root: Path) -> dict[str, Any]:
-        """Return the model as JSON object, files below ``root`` (the project's folder) relative to it."""
+        """Return the model as JSON object, with its files relative to ``root``.
+
+        Args:
+            root: The project's folder. A model that is reused may lie in another one beside it.
+
+        Raises:
+            ModelReferenceError: A file lies elsewhere.
+        """
         return {
             **asdict(self),
             "weights": _relative(self.weights, root),
@@ -71,10 +79,11 @@ class ModelStorage:
 
     @classmethod
     def from_json(cls, obj: dict[str, Any], root: Path) -> ModelStorage:
-        """Return the model that ``to_json`` gave, with its files below ``root``.
+        """Return the model that ``to_json`` gave.
 
         Raises:
-            ModelReferenceError: A field is missing, unknown or of another type, or a file leaves ``root``.
+            ModelReferenceError: A field is missing, unknown or of another type, or a file lies neither in the
+                project ``root`` nor in one beside it.
         """
         try:
             stored = msgspec.convert(obj, _StoredModel, strict=True)
@@ -94,13 +103,27 @@ class ModelStorage:
 
 
 def _relative(path: Path, root: Path) -> str:
-    try:
-        return path.absolute().relative_to(root.absolute()).as_posix()
-    except ValueError:  # a reused model of another project
-        return path.absolute().as_posix()
+    for form in (Path.absolute, Path.resolve):
+        text = PurePath(os.path.relpath(form(path), form(root))).as_posix()
+        if _is_among_projects(text):
+            return text
+    raise ModelReferenceError(
+        f"The file '{path}' of a model lies outside of the results {root.parent}; save it at a path from "
+        "construct_saving_path."
+    )
 
 
 def _absolute(text: str, root: Path) -> Path:
-    if ".." in PurePosixPath(text).parts:
-        raise ModelReferenceError(f"The stored model refers to {text!r}, which leaves the folder {root}.")
-    return root / text
+    if not _is_among_projects(text):
+        raise ModelReferenceError(
+            f"The stored model refers to {text!r}: that is no file of the project {root} or one beside it."
+        )
+    return Path(os.path.normpath(root / text))
+
+
+def _is_among_projects(text: str) -> bool:
+    """Whether a relative path leads into the project (``A/b``) or into one beside it (``../other/A/b``)."""
+    path = PurePosixPath(text)
+    beside = path.parts[:1] == ("..",)
+    inside = path.parts[1:] if beside else path.parts
+    return not path.is_absolute() and ".." not in inside and len(inside) > beside

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mml_core.files import errors
 from mml_core.files.manager import MMLFileManager
-from mml_core.files.names import check_file_name, task_folder, task_of_folder
+from mml_core.files.names import check_file_name, task_folder
 from mml_core.tasks.models import ModelStorage
 
 
@@ -95,7 +96,7 @@ def test_outside_of_a_step_there_is_no_path(project: Any) -> None:
 @given(st.text(min_size=1, max_size=20))
 def test_task_folders_are_safe_and_reversible(task: str) -> None:
     folder = task_folder(task)
-    assert task_of_folder(folder) == task
+    assert unquote(folder) == task
     check_file_name(folder)
     assert "@" not in folder
 
@@ -106,7 +107,8 @@ def test_odd_task_names_get_a_folder_of_their_own(project: Any, task: str) -> No
     artefact = project.save(manager, "parameters", b"x", step="s", task=task)
     path = manager.project_path / artefact.path
     assert path.parent.parent == manager.project_path / "PARAMETERS"
-    assert manager.store.tasks("parameters") == [task]
+    assert [record.artefact.task for record in manager.store.records()] == [task]
+    assert manager.store.find_path(artefact.path) == next(manager.store.records())
 
 
 def test_nothing_is_visible_before_publication(project: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mml_core.files import errors
+from mml_core.files import artefacts, errors
 from mml_core.files.manager import MMLFileManager
 from mml_core.tasks.models import ModelStorage
 
@@ -106,12 +107,14 @@ def test_what_cannot_be_reused_is_named_before_work_starts(
         MMLFileManager.instance()
 
 
-@pytest.mark.parametrize("harm", ["cut", "removed", "linked", "record"])
+@pytest.mark.parametrize("harm", ["cut", "flipped", "removed", "linked", "record"])
 def test_a_damaged_file_is_named_and_never_used(project: Any, harm: str) -> None:
     path = made(project, "old", 1)[0]
     manager = project.open("new", reuse={"parameters": "old"})
     if harm == "cut":
         path.write_bytes(b"x")
+    elif harm == "flipped":
+        path.write_bytes(b"OLD 0")
     elif harm == "record":
         record = next((path.parents[2] / ".mml" / "artefacts" / "parameters" / "digits").glob("*.json"))
         record.write_bytes(record.read_bytes()[:-20])
@@ -123,41 +126,80 @@ def test_a_damaged_file_is_named_and_never_used(project: Any, harm: str) -> None
         manager._reuse.paths("digits")
 
 
-def test_a_flipped_bit_is_found_on_request(project: Any) -> None:
-    path = made(project, "old", 1)[0]
-    store = project.open("old").store
-    record = next(store.records())
-    assert store.verify(record, content=True) == path
-    path.write_bytes(b"OLD 0")
-    assert store.verify(record) == path
-    with pytest.raises(errors.DamagedArtefactError, match="another content"):
-        store.verify(record, content=True)
+def test_content_is_compared_once(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(project, "old", 1)
+    manager = project.open("new", reuse={"parameters": "old"})
+    manager._reuse.paths("digits")
+    monkeypatch.setattr(artefacts, "sha256_file", lambda path: pytest.fail("was read again"))
+    manager._reuse.paths("digits")
+
+
+def save_model(project: Any, manager: MMLFileManager, fold: int) -> ModelStorage:
+    """Commit a model with all files it refers to, as one step does."""
+    saved = []
+
+    def work(fm: MMLFileManager) -> None:
+        paths = [fm.construct_saving_path(b"", key, "digits") for key in ("parameters", "pipeline")]
+        predictions = fm.construct_saving_path(b"", "predictions", "digits", "test.parquet")
+        for path in (*paths, predictions):
+            path.write_bytes(b"content %d" % fold)
+        model = ModelStorage(
+            weights=paths[0],
+            pipeline=paths[1],
+            task="digits",
+            fold=fold,
+            predictions={"test": predictions},
+        )
+        stored = fm.construct_saving_path(model, "models", task_name="digits")
+        stored.write_text(json.dumps(model.to_json(fm.project_path)))
+        saved.append(model)
+
+    artefacts = project.step(manager, f"s{fold}", work)
+    places = [manager.project_path / artefact.path for artefact in artefacts]
+    return dataclasses.replace(
+        saved[0], weights=places[0], pipeline=places[1], predictions={"test": places[2]}
+    )
 
 
 def test_all_models_are_reused_from_all_projects(project: Any) -> None:
+    saved = []
     for name in ("p1", "p2"):
         manager = project.open(name, run="r1")
-        for fold in range(2):
-            model = ModelStorage(
-                weights=manager.project_path / "w",
-                pipeline=manager.project_path / "p",
-                task="digits",
-                fold=fold,
-            )
+        saved += [save_model(project, manager, fold) for fold in range(2)]
+    assert project.open("new", reuse={"models": ["p1", "p2"]})._reuse.models("digits") == saved
+    assert project.open("new", reuse={"models": "p2#1"})._reuse.models("digits") == saved[2:3]
 
-            def work(fm: MMLFileManager, model: ModelStorage = model) -> None:
-                path = fm.construct_saving_path(model, "models", task_name="digits")
-                path.write_text(json.dumps(model.to_json(fm.project_path)))
 
-            project.step(manager, f"s{fold}", work)
-    models = project.open("new", reuse={"models": ["p1", "p2"]})._reuse.models("digits")
-    assert [(model.weights.parent.name, model.fold) for model in models] == [
-        ("p1", 0),
-        ("p1", 1),
-        ("p2", 0),
-        ("p2", 1),
-    ]
-    assert len(project.open("new", reuse={"models": "p2#1"})._reuse.models("digits")) == 1
+@pytest.mark.parametrize("what", ["weights", "pipeline", "predictions"])
+def test_a_model_over_a_damaged_file_is_never_used(project: Any, what: str) -> None:
+    model = save_model(project, project.open("old", run="r1"), 0)
+    path = {"weights": model.weights, "pipeline": model.pipeline, **model.predictions}.get(what)
+    (path or model.predictions["test"]).write_bytes(b"CONTENT 0")
+    with pytest.raises(errors.DamagedArtefactError, match="another content than was committed"):
+        project.open("new", reuse={"models": "old"})._reuse.models("digits")
+
+
+def test_a_model_over_a_file_that_was_never_committed_is_not_used(project: Any) -> None:
+    manager = project.open("old", run="r1")
+    stranger = manager.project_path / "PARAMETERS" / "digits" / "model_0009.safetensors"
+    stranger.parent.mkdir(parents=True)
+    stranger.write_bytes(b"x")
+    model = ModelStorage(weights=stranger, pipeline=stranger, task="digits", fold=0)
+
+    def work(fm: MMLFileManager) -> None:
+        path = fm.construct_saving_path(model, "models", task_name="digits")
+        path.write_text(json.dumps(model.to_json(fm.project_path)))
+
+    project.step(manager, "s", work)
+    with pytest.raises(errors.DamagedArtefactError, match=r"model_0009\.safetensors', which no step has"):
+        project.open("new", reuse={"models": "old"})._reuse.models("digits")
+
+
+def test_a_model_whose_predictions_were_cleaned_up_is_used(project: Any) -> None:
+    manager = project.open("old", run="r1")
+    model = save_model(project, manager, 0)
+    manager.clean_up([record.artefact for record in manager.store.records()], ["predictions"])
+    assert project.open("new", reuse={"models": "old"})._reuse.models("digits") == [model]
 
 
 def test_only_the_records_of_the_key_and_task_are_read(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,12 +117,30 @@ def test_a_model_moves_with_its_project(tmp_path):
     assert ModelStorage.from_json(document, tmp_path / "b") == make_model(tmp_path / "b")
 
 
-def test_a_model_of_another_project_keeps_its_place(tmp_path):
-    model = make_model(tmp_path / "other")
-    assert ModelStorage.from_json(model.to_json(tmp_path / "here"), tmp_path / "here") == model
+def test_a_model_of_another_project_moves_with_the_results(tmp_path):
+    document = make_model(tmp_path / "a" / "other").to_json(tmp_path / "a" / "here")
+    assert document["weights"] == "../other/PARAMETERS/cats/model_0001.safetensors"
+    moved = ModelStorage.from_json(document, tmp_path / "b" / "here")
+    assert moved == make_model(tmp_path / "b" / "other")
 
 
-@pytest.mark.parametrize("change", [{"weights": "../../etc/passwd"}, {"fold": "one"}, {"surprise": 1}])
+def test_a_model_outside_of_the_results_is_not_stored(tmp_path):
+    with pytest.raises(ModelReferenceError, match="lies outside of the results"):
+        make_model(tmp_path / "elsewhere").to_json(tmp_path / "results" / "here")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": "../../etc/passwd"},
+        {"weights": "/etc/passwd"},
+        {"pipeline": "../passwd"},
+        {"predictions": {"test": "A/../../../etc/passwd"}},
+        {"weights": ""},
+        {"fold": "one"},
+        {"surprise": 1},
+    ],
+)
 def test_a_model_that_is_none_is_refused(tmp_path, change):
     document = {**make_model(tmp_path).to_json(tmp_path), **change}
     with pytest.raises(ModelReferenceError):
