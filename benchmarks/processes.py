@@ -34,7 +34,7 @@ from mml_core.scheduling.runner import run_scheduler
 from mml_core.scheduling.signals import SignalGuard
 from mml_core.testing.distributions import FakeDistribution
 
-FOLDS, EPOCHS = 8, 60
+FOLDS, EPOCHS = 8, 45
 EMPTY_STEPS = 60
 PLUGIN = """
 from mml_core.plugins import SchedulerSpec, hookimpl
