@@ -22,6 +22,10 @@ class _Made:
     content: Mapping[str, Any]
 
 
+_Options = dict[str, list[tuple[str, Path | _Made]]]
+"""Option → what brings it: provider with a file, or with what its record stands for."""
+
+
 class UnknownGroupError(MMLError):
     """There is no config group, or no option of it, of that name."""
 
@@ -51,18 +55,18 @@ def run(args: argparse.Namespace) -> int:
     elif args.name in ("config", "root"):
         from mml_core.config.folders import CORE_CONF, CORE_PROVIDER
 
-        _print_files([(CORE_PROVIDER, CORE_CONF / "config.yaml")])
+        _print({"config": [(CORE_PROVIDER, CORE_CONF / "config.yaml")]}, as_json=args.json)
     else:
         _show(args.name.strip("/"), plugins, as_json=args.json)
     return 0
 
 
-def _options(plugins: PluginManager) -> dict[str, list[tuple[str, Path | _Made]]]:
-    """Return ``group/option`` → what brings it: provider with a file, or with what its record stands for."""
+def _options(plugins: PluginManager) -> _Options:
+    """Return what brings each ``group/option``."""
     from mml_core.config.folders import config_folders, options_in
     from mml_core.config.records import options_from_records
 
-    found: dict[str, list[tuple[str, Path | _Made]]] = {}
+    found: _Options = {}
     for provider, folder in config_folders(plugins):
         for option in options_in(folder):
             found.setdefault(option, []).append((provider, folder / f"{option}.yaml"))
@@ -101,6 +105,10 @@ def _show(name: str, plugins: PluginManager, *, as_json: bool) -> None:
             f"There is no config group or option '{name}'.{near_matches(name, [*groups, *options])} "
             f"Groups: {', '.join(groups)}.{plugins.not_loaded()}"
         )
+    _print(wanted, as_json=as_json)
+
+
+def _print(options: _Options, *, as_json: bool) -> None:
     if as_json:
         import json
 
@@ -111,13 +119,13 @@ def _show(name: str, plugins: PluginManager, *, as_json: bool) -> None:
                 "file": content if isinstance(content, Path) else None,
                 "summary": content.record.summary if isinstance(content, _Made) else None,
             }
-            for option, brought in wanted.items()
+            for option, brought in options.items()
             for provider, content in brought
         ]
         print(json.dumps(rows, indent=2, default=str))
         return
     blocks = []
-    for option, brought in wanted.items():
+    for option, brought in options.items():
         # A record stands behind every file, so it is what holds only where it is alone.
         shown = brought if len(brought) == 1 else [each for each in brought if isinstance(each[1], Path)]
         blocks += [_block(option, provider, content) for provider, content in shown]
@@ -137,7 +145,3 @@ def _block(option: str, provider: str, content: Path | _Made) -> str:
     if task_types:
         lines.append(f"# For {', '.join(task_types)}; kwargs are those of {record.target}.")
     return "\n".join([*lines, OmegaConf.to_yaml(OmegaConf.create(dict(content.content))).rstrip()])
-
-
-def _print_files(files: list[tuple[str, Path]]) -> None:
-    print("\n\n".join(_block(path.stem, provider, path) for provider, path in files))

@@ -158,6 +158,16 @@ def test_config_show_documents_an_option_that_a_record_stands_for(
     assert (row["provider"], row["summary"]) == ("mml-plugin-monai", "U-Net with residual units")
 
 
+def test_config_show_names_the_files_of_the_root_config_and_of_groups(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, option in (("config", "config"), ("reuse", "reuse/none")):
+        assert main(["config", "show", name, "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["option"], row["provider"]) == (option, "mml-core")
+        assert row["file"].endswith(f"conf/{option}.yaml")
+
+
 def test_config_show_without_a_name_lists_groups(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "--json"]) == 0
     rows = {row["group"]: row["options"] for row in json.loads(capsys.readouterr().out)}

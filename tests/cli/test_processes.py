@@ -63,6 +63,7 @@ def test_version_and_help_import_nothing_heavy(
         ["run", "--mode=info"],
         ["run", "mode=train", "--cfg", "job"],
         ["tasks"],
+        ["runs"],
         ["plugins", "list"],
         ["plugins", "doctor"],
         ["modes"],
