@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -133,6 +134,20 @@ class ArtefactStore:
             if tail is None or name.endswith(f"_{tail}.json"):
                 with suppress(FileNotFoundError):  # superseded or deleted since the folder was listed
                     yield self.read(folder / name)
+
+    def newest_time(self, key: str, folder: str) -> int:
+        """Return when the newest artefact of a key and task was made, in microseconds; 0 where there is none.
+
+        Args:
+            key: The path key.
+            folder: The name of the task's folder (see `slot`).
+        """
+        place = self.root / key / folder
+        names = [*_record_names(place), *_record_names(place / _HISTORY)]
+        if not names:
+            return 0
+        made = datetime.strptime(max(names).partition("_")[0], "%Y%m%dT%H%M%S%fZ")
+        return (made - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
     def find_path(self, path: str) -> ArtefactRecord | None:
         """Return the record of the file at a path, whatever its key and task; None if it never had one.

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from mml_core.files.artefacts import Artefact
+from mml_core.files.artefacts import Artefact, ArtefactStore
 from mml_core.files.assignments import Assignment
 from mml_core.files.errors import SealError, UnwrittenPathError
 from mml_core.files.layout import Layout
@@ -125,9 +125,11 @@ class Attempt:
     def _reserve(self, written: list[_Promise]) -> tuple[dict[Path, int], int]:
         stamp = time.time_ns() // 1000
         given: dict[Path, int] = {}
-        rooms = ((False, self._layout.numbers), (True, self._layout.temp_numbers))
+        store = ArtefactStore(self._layout.project)
+        lasting = Numbers(self._layout.numbers, lambda slot: store.newest_time(slot.key, slot.task))
+        rooms = ((False, lasting), (True, Numbers(self._layout.temp_numbers)))
         pending: list[Callable[[int], None]] = []
-        for temporary, root in rooms:
+        for temporary, numbers in rooms:
             asking = [
                 promise
                 for promise in written
@@ -135,7 +137,6 @@ class Attempt:
             ]
             if not asking:
                 continue
-            numbers = Numbers(root)
             wanted = [Slot(promise.assignment.key, slot(promise.task)) for promise in asking]
             reserved = numbers.reserve(self.identity, wanted)
             given.update(zip((promise.path for promise in asking), reserved.numbers, strict=True))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +43,17 @@ class Numbers:
 
     A number is a file ``<key>/<task>/<NNNN>`` that holds the identity of who reserved it, put in place by an
     exclusive link. It stays for good, so that a number is never given twice. Where to look first says a hint
-    beside it, which may be stale or lost. What an identity is about to reserve it notes first, so that its
-    successor after a kill gets the same numbers.
+    beside it, which may be stale, lost or damaged. What an identity is about to reserve it notes first, so
+    that its successor after a kill gets the same numbers.
 
     Args:
         root: Where they are kept.
+        made: Tells when (microseconds) the newest file of a slot was made; asked where the hint is lost.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, made: Callable[[Slot], int] = lambda slot: 0) -> None:
         self.root = root
+        self._made = made
 
     def reserve(self, identity: str, wanted: list[Slot]) -> Reserved:
         """Reserve a number for each wanted slot, or return those the same identity had reserved.
@@ -104,7 +108,8 @@ class Numbers:
         for slot in dict.fromkeys(wanted):
             newest = max(number for other, number in zip(wanted, numbers, strict=True) if other == slot)
             temp = self._folder(slot) / f".{secrets.token_hex(8)}"
-            temp.write_text(f"{max(newest, self._hint(slot)[0])} {stamp}")
+            newest = max(newest, self._hint(slot)[0])
+            temp.write_text(f"{newest} {stamp} {_check(slot, newest, stamp)}")
             temp.replace(self._folder(slot) / _HINT)
 
     def forget(self, identity: str) -> None:
@@ -121,12 +126,12 @@ class Numbers:
     def _hint(self, slot: Slot) -> tuple[int, int]:
         folder = self._folder(slot)
         try:
-            newest, stamp = (int(word) for word in (folder / _HINT).read_text().split())
-            if newest > 0 and self._exists(slot, newest):
+            newest, stamp, check = (int(word) for word in (folder / _HINT).read_text().split())
+            if check == _check(slot, newest, stamp) and self._exists(slot, newest):
                 return newest, stamp
         except (FileNotFoundError, ValueError):
             pass
-        return self._search(slot), 0
+        return self._search(slot), self._made(slot)
 
     def _search(self, slot: Slot) -> int:
         """Find, without the hint, a number with a free successor in logarithmic time."""
@@ -160,6 +165,10 @@ class Numbers:
             make_dirs(target.parent)
             taken = link_exclusive(private, target)
         return taken or target.read_bytes() == content
+
+
+def _check(slot: Slot, newest: int, stamp: int) -> int:
+    return zlib.crc32(f"{slot.key} {slot.task} {newest} {stamp}".encode())
 
 
 def _read_intent(path: Path, wanted: list[Slot]) -> dict[int, int]:

@@ -89,7 +89,7 @@ def test_numbers_grow_past_four_digits(tmp_path: Path) -> None:
     folder = tmp_path / SLOT.key / SLOT.task
     folder.mkdir(parents=True)
     (folder / "9999").write_text("")
-    (folder / numbering._HINT).write_text("9999 1")
+    Numbers(tmp_path).advance([SLOT], [9999], 1)
     assert reserve(Numbers(tmp_path), "r/s", SLOT) == [10000]
     assert numbered("model.tar.gz", 10000) == "model.tar_10000.gz"
 
@@ -104,7 +104,21 @@ def test_the_same_identity_gets_its_numbers_again_and_nobody_else_does(tmp_path:
     assert reserve(numbers, "a/1", SLOT) == [5]
 
 
-@pytest.mark.parametrize("hint", [None, "", "rubbish", "0 1", "999 1", "-3 1", "3", "2 7"])
+@pytest.mark.parametrize(
+    "hint",
+    [
+        None,
+        "",
+        "rubbish",
+        "0 1",
+        "999 1",
+        "-3 1",
+        "3",
+        "2 7",
+        "37 99999999999999999",
+        "37 4000000000000000 1",
+    ],
+)
 def test_a_lost_or_wrong_hint_costs_nothing_but_time(tmp_path: Path, hint: str | None) -> None:
     numbers = Numbers(tmp_path)
     for step in range(37):
@@ -113,7 +127,9 @@ def test_a_lost_or_wrong_hint_costs_nothing_but_time(tmp_path: Path, hint: str |
     file.unlink()
     if hint is not None:
         file.write_text(hint)
-    assert reserve(numbers, "r/next", SLOT) == [38]
+    reserved = numbers.reserve("r/next", [SLOT])
+    assert reserved.numbers == [38]
+    assert reserved.not_before <= 1
 
 
 def test_a_damaged_note_is_ignored(tmp_path: Path) -> None:
@@ -163,6 +179,23 @@ def test_a_later_number_is_made_later_even_if_the_clock_goes_back(
     first = project.save(manager, "parameters", b"1", step="a")
     monkeypatch.setattr(attempts.time, "time_ns", lambda: 1_000_000_000)
     second = project.save(manager, "parameters", b"2", step="b")
+    assert second.created > first.created
+
+
+@pytest.mark.parametrize("hint", [None, "1 99999999999999999", "1 4000000000000000 1"])
+def test_without_a_hint_a_later_file_is_still_made_later(
+    project: Any, monkeypatch: pytest.MonkeyPatch, hint: str | None
+) -> None:
+    from mml_core.files import attempts
+
+    manager = project.open(run="r1")
+    first = project.save(manager, "parameters", b"1", step="a")
+    file = manager.layout.numbers / "parameters" / "digits" / numbering._HINT
+    file.unlink() if hint is None else file.write_text(hint)
+    monkeypatch.setattr(attempts.time, "time_ns", lambda: 1_000_000_000)
+    second = project.save(manager, "parameters", b"2", step="b")
+    assert second.number == 2
+    assert second.created[:10] == first.created[:10]
     assert second.created > first.created
 
 
