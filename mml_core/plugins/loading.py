@@ -82,7 +82,7 @@ def load_distribution(found: Distribution, blocked: str | None = None) -> tuple[
     ]
     if not points:  # commands and importers are imported when they are used
         stages = stages[1:2]
-    return info, module if _pass(info, stages) else None
+    return info, module if _pass(info, stages) is None else None
 
 
 def load_object(plugin: Any, name: str) -> PluginInfo:
@@ -128,9 +128,9 @@ def load_module(found: Distribution, value: str, functions: Sequence[str]) -> An
     def check() -> None:
         missing = [name for name in functions if not callable(getattr(module, name, None))]
         if missing:
-            raise RefusedError(f"its {value!r} has no function {' and no function '.join(missing)}")
+            raise RefusedError(f"it has no function {' and no function '.join(missing)}")
 
-    _pass(
+    error = _pass(
         info,
         [
             (Stage.CHECK, Status.INCOMPATIBLE, lambda: _check_core_version(found, info)),
@@ -138,12 +138,16 @@ def load_module(found: Distribution, value: str, functions: Sequence[str]) -> An
             (Stage.API, Status.INVALID, check),
         ],
     )
-    if info.broken:
-        raise PluginFailedError(info.warning())
+    if error is not None:
+        raise PluginFailedError(
+            f"The module {value!r} of {found.name} {found.version} cannot be used: {info.cause.rstrip('.')}; "
+            "install a version of it that works."
+        ) from error
     return module
 
 
-def _pass(info: PluginInfo, stages: list[tuple[Stage, Status, Callable[[], None]]]) -> bool:
+def _pass(info: PluginInfo, stages: list[tuple[Stage, Status, Callable[[], None]]]) -> BaseException | None:
+    """Go through stages to the first that fails; return what it raised."""
     for stage, failure, act in stages:
         info.stage = stage
         try:
@@ -153,12 +157,12 @@ def _pass(info: PluginInfo, stages: list[tuple[Stage, Status, Callable[[], None]
             raise
         except RefusedError as error:
             info.fail(failure, stage, str(error))
-            return False
+            return error
         except BaseException as error:  # SystemExit and the like: a plugin must not end mml
             lines = traceback.format_exception(type(error), error, error.__traceback__)
             info.fail(failure, stage, _where(stage, error), "".join(lines))
-            return False
-    return True
+            return error
+    return None
 
 
 def _where(stage: Stage, error: BaseException) -> str:
