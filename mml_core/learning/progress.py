@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
+from mml_core.data.progress import Bar, open_bar
 from mml_core.learning.history import TRAINING, VALIDATION
 from mml_core.learning.options import choose
 
@@ -75,9 +76,7 @@ class PlainLines(Callback):
 
 
 class RichBar(Callback):
-    """One rich progress bar per fit or prediction, in batches, with loss and leading metric beside it.
-
-    A narrow terminal cuts what stands beside the bar, never the bar.
+    """One bar per fit or prediction, in batches, with loss and leading metric beside it.
 
     Args:
         label: What is being trained.
@@ -87,8 +86,7 @@ class RichBar(Callback):
     def __init__(self, label: str, stream: TextIO) -> None:
         self.label = label
         self.stream = stream
-        self._progress: Any = None
-        self._bar: Any = None
+        self._bar: Bar | None = None
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -97,11 +95,12 @@ class RichBar(Callback):
 
     @override
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        self._progress.advance(self._bar)
+        self._advance()
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._progress.update(self._bar, metrics=f"{describe_leading(trainer)}{describe_position(trainer)}")
+        if self._bar is not None:
+            self._bar.tell(f"{describe_leading(trainer)}{describe_position(trainer)}")
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -115,7 +114,7 @@ class RichBar(Callback):
 
     @override
     def on_predict_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        self._progress.advance(self._bar)
+        self._advance()
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -126,29 +125,17 @@ class RichBar(Callback):
         self._close()
 
     def _open(self, total: int | None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
-
         self._close()
-        cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
-        digits = len(str(total))
-        self._progress = Progress(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(bar_width=12, table_column=Column(min_width=12)),
-            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=2 * digits + 1)),
-            TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
-            TextColumn("{task.fields[metrics]}", table_column=cut),
-            console=Console(file=self.stream),
-            expand=True,
-        )
-        self._bar = self._progress.add_task(self.label, total=total, metrics="")
-        self._progress.start()
+        self._bar = open_bar(self.label, total, self.stream)
+
+    def _advance(self) -> None:
+        if self._bar is not None:
+            self._bar.advance()
 
     def _close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def describe_position(trainer: Trainer) -> str:

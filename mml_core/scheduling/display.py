@@ -14,11 +14,14 @@ from rich.text import Text
 class Display:
     """Shows a bar per step that reports its progress, and above them what steps print.
 
-    Messages are dicts: ``{"print": text}``, or ``{"label", "done", "total", "text"}`` of a bar.
+    Args:
+        console: Where; standard error where None.
+
+    Messages are ``{"print": text}``, or the state of a bar as ``mml_core.data.progress`` reports it.
     """
 
-    def __init__(self) -> None:
-        self._console = Console(file=sys.stderr)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stderr)
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
         self._texts: dict[str, str] = {}
@@ -32,15 +35,16 @@ class Display:
                 self._print(line)
             return
         progress = self._open()
-        if step_id not in self._bars:
-            self._bars[step_id] = progress.add_task(message["label"], total=message["total"], text="")
-        progress.update(
-            self._bars[step_id],
-            description=message["label"],
-            completed=message["done"],
-            total=message["total"],
-            text=message["text"],
-        )
+        state = {
+            "description": message["label"],
+            "completed": message["done"],
+            "total": message["total"],
+            "text": message["text"],
+        }
+        if step_id in self._bars:
+            progress.update(self._bars[step_id], **state)
+        else:
+            self._bars[step_id] = progress.add_task(**state)
 
     def end(self, step_id: str) -> None:
         """Take away the bar of a step that ended."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 from mml_core.errors import MMLError
 from mml_core.scheduling.opening import OpenRun, open_run
@@ -90,6 +90,10 @@ class _Relay:
         """Send a text."""
         self._messages.send({"print": text})
         return len(text)
+
+    def report(self, state: dict[str, Any]) -> None:
+        """Send how far a bar is (see ``mml_core.data.progress``)."""
+        self._messages.send(state)
 
     def flush(self) -> None:
         """Do nothing: texts are sent at once."""

@@ -1,0 +1,227 @@
+"""What a step used: tasks, results of other steps and files, each with a hash of its content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mml_core.files.artefacts import ArtefactStore
+from mml_core.files.attempts import fingerprint
+from mml_core.scheduling.changes import StructState, stored_path
+from mml_core.storage.hashing import digest, sha256_file
+from mml_core.tasks.description import TaskDescription
+
+if TYPE_CHECKING:
+    from mml_core.scheduling.ledger import Ledger
+
+ALL = "*"
+"""Stands for all methods where the steps that a step sees are listed."""
+
+_WHEN_AND_WHERE = ("created", "run", "step", "training_time")
+"""Fields of a model that are other ones each time it is trained, though the model is the same."""
+
+
+class FileInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that a step used.
+
+    Attributes:
+        sha256: Of its content.
+        project: The project of whoever made it; empty: this run's.
+        run: The run that made it; empty: this one.
+        step: The step of that run; empty where nobody knows who made it.
+    """
+
+    sha256: str
+    project: str = ""
+    run: str = ""
+    step: str = ""
+
+
+class TaskInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task whose struct a step took.
+
+    Attributes:
+        header: Hash of its header, time of creation left out.
+        samples: Hash of its sample table.
+        dataset: Hash of the manifest of its dataset.
+        state: Hash of the struct's paths and models as the step found them, each file by its content; empty
+            where there are none.
+    """
+
+    header: str
+    samples: str
+    dataset: str
+    state: str = ""
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step used.
+
+    Attributes:
+        tasks: The tasks whose structs it took.
+        results: The steps whose results it read, with the hash of each; empty where it was not seen.
+        listings: Method (``*``: all) to the hash of the list of its steps, where the step asked for that.
+        return_value: Hash of the ``return_value`` that it found; empty where no step had set one.
+        global_files: The global keys whose reused file it took, with the file.
+        files: The files named by all of these: path in the project, or absolute.
+    """
+
+    tasks: dict[str, TaskInput] = {}
+    results: dict[str, str] = {}
+    listings: dict[str, str] = {}
+    return_value: str = ""
+    global_files: dict[str, str] = {}
+    files: dict[str, FileInput] = {}
+
+    def difference(self, now: Inputs) -> str:
+        """Return what of these inputs is not the same now, in words; empty: nothing."""
+        for name, was in self.tasks.items():
+            found = now.tasks[name]
+            for part in ("header", "samples", "dataset", "state"):
+                if getattr(was, part) != getattr(found, part):
+                    what = "the paths and models" if part == "state" else f"the {part}"
+                    return f"{what} of task '{name}' are others" if part != "dataset" else f"{what} of task '{name}' is another"
+        for step, sha256 in self.results.items():
+            if sha256 != now.results[step]:
+                return f"the result of step {step} is another"
+        for method, listed in self.listings.items():
+            if listed != now.listings[method]:
+                return "it sees other steps" if method == ALL else f"it sees other steps {method}"
+        for key, path in self.global_files.items():
+            if self.files.get(path) != now.files.get(now.global_files[key]):
+                return f"the reused file of '{key}' is another"
+        return "" if self.return_value == now.return_value else "the return_value before it is another"
+
+
+@dataclass
+class Asked:
+    """What a step has asked for so far.
+
+    Attributes:
+        results: Ids of the steps whose results it wanted.
+        listings: Methods whose steps it listed, ``*`` for all.
+        global_keys: Global keys whose reused file it wanted.
+    """
+
+    results: set[str] = field(default_factory=set)
+    listings: set[str] = field(default_factory=set)
+    global_keys: set[str] = field(default_factory=set)
+
+
+class Contents:
+    """Tells what a file is that a step uses: who made it, and the hash of its content.
+
+    Args:
+        project: The project's folder.
+        ledger: The run's ledger, which knows what the run itself has made.
+        known: What was found before in this process, by path, with the file's fingerprint.
+    """
+
+    def __init__(
+        self, project: Path, ledger: Ledger, known: dict[str, tuple[tuple[int, int, int], FileInput]]
+    ) -> None:
+        self._project = project
+        self._ledger = ledger
+        self._known = known
+
+    def of(self, stored: str) -> FileInput | None:
+        """Return what is known of a file; None where there is no plain file.
+
+        Args:
+            stored: Its path in the project, or absolute.
+        """
+        made = self._ledger.file(stored)
+        if made is not None:
+            return made
+        path = self._project / stored
+        try:
+            mark = fingerprint(path.stat())
+        except (OSError, ValueError):  # a null character is no path
+            return None
+        if not path.is_file():
+            return None
+        if stored not in self._known or self._known[stored][0] != mark:
+            self._known[stored] = (mark, self._look_up(path, mark[1]))
+        return self._known[stored][1]
+
+    def _look_up(self, path: Path, size: int) -> FileInput:
+        results = self._project.parent
+        if path.is_relative_to(results) and len(path.relative_to(results).parts) > 1:
+            owner, *inside = path.relative_to(results).parts
+            record = ArtefactStore(results / owner).find_path(PurePosixPath(*inside).as_posix())
+            if record is not None and record.state == "live" and record.artefact.size == size:
+                return FileInput(
+                    sha256=record.artefact.sha256, project=owner, run=record.run, step=record.step
+                )
+        return FileInput(sha256=sha256_file(path))
+
+
+class Hashes:
+    """Hashes what a step used, every file by its content wherever it lies, and collects these files.
+
+    Args:
+        contents: Tells what a file is.
+        project: The project's folder.
+
+    Attributes:
+        files: The files met so far.
+    """
+
+    def __init__(self, contents: Contents, project: Path) -> None:
+        self.files: dict[str, FileInput] = {}
+        self._contents = contents
+        self._project = project
+
+    def of_state(self, state: StructState) -> str:
+        """Hash the paths and models of a struct; empty where there are none."""
+        if not state.paths and not state.models:
+            return ""
+        paths = {key: self.of_file(path) for key, path in state.paths.items()}
+        return digest([paths, [self._model(model) for model in state.models]])
+
+    def of_value(self, encoded: bytes | msgspec.Raw) -> str:
+        """Hash what a step returned, JSON text."""
+        return digest(_replaced(msgspec.json.decode(encoded), self._of_text))
+
+    def of_file(self, stored: str) -> str:
+        """Hash a file; what is none is its own hash."""
+        found = self._contents.of(stored)
+        if found is None:
+            return stored
+        self.files[stored] = found
+        return found.sha256
+
+    def _model(self, model: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in model.items() if name not in _WHEN_AND_WHERE}
+        return {
+            **kept,
+            "weights": self.of_file(model["weights"]),
+            "pipeline": self.of_file(model["pipeline"]),
+            "predictions": {name: self.of_file(path) for name, path in model["predictions"].items()},
+        }
+
+    def _of_text(self, text: str) -> str:
+        return self.of_file(stored_path(Path(text), self._project)) if text.startswith("/") else text
+
+
+def task_input(description: TaskDescription, state: str) -> TaskInput:
+    """Return a task as an input."""
+    header = description.header
+    return TaskInput(
+        header=digest(msgspec.structs.replace(header, created="")),
+        samples=description.stored_sha256,
+        dataset=header.dataset_sha256,
+        state=state,
+    )
+
+
+def _replaced(value: Any, replace: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, dict):
+        return {key: _replaced(item, replace) for key, item in value.items()}
+    return [_replaced(item, replace) for item in value] if isinstance(value, list) else value
