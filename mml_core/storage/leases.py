@@ -6,11 +6,15 @@ by one exclusive ``link()``, so there is no moment at which two processes can bo
 and none at which a crash leaves a lease that nobody can take. The last file of the chain is the holder's.
 A file is put in place with its content, so none is ever seen empty. Where a full disk leaves no room for the
 file that giving back takes, the holder says in its own file that it is done, and counts as dead from then on.
+
+How long a holder on another machine may be silent says the environment variable ``MML_LEASE_TTL`` in seconds;
+it has to be the same for all processes that share the file system.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import time
@@ -20,7 +24,7 @@ from types import TracebackType
 
 import msgspec
 
-from mml_core.errors import LiveOwnerError
+from mml_core.errors import LiveOwnerError, MMLError
 from mml_core.storage import heartbeats
 from mml_core.storage.atomic import create_file, make_dirs
 from mml_core.storage.errors import WriteFailedError, named_failures
@@ -28,6 +32,8 @@ from mml_core.storage.hashing import sha256_bytes
 from mml_core.storage.links import link_exclusive
 from mml_core.storage.owners import Liveness, Owner
 
+TTL_VARIABLE = "MML_LEASE_TTL"
+_TTL = 60.0
 _POLLS_PER_TTL = 20
 _log = logging.getLogger(__name__)
 
@@ -45,6 +51,10 @@ class LeaseHeldError(LiveOwnerError):
         self.owner = owner
         who = owner.describe() if owner else "a process that cannot be told (its lease file is damaged)"
         super().__init__(f"'{path}' is held by {who}; wait for it to end, or stop it, and try again.")
+
+
+class LeaseTTLError(MMLError):
+    """``MML_LEASE_TTL`` is no number of seconds."""
 
 
 class _Node(msgspec.Struct, frozen=True):
@@ -68,7 +78,9 @@ class Lease:
         self._beating = False
 
     @classmethod
-    def acquire(cls, path: Path, *, ttl: float = 60.0, heartbeat: bool = True, wait: bool = True) -> Lease:
+    def acquire(
+        cls, path: Path, *, ttl: float | None = None, heartbeat: bool = True, wait: bool = True
+    ) -> Lease:
         """Take a lease that is free, given back, or whose holder is dead.
 
         A holder on this machine is judged at once. One elsewhere is watched: while its heartbeat changes
@@ -76,7 +88,8 @@ class Lease:
 
         Args:
             path: Where the lease lies; folders are made.
-            ttl: Seconds without a heartbeat after which a holder elsewhere is taken to be dead.
+            ttl: Seconds without a heartbeat after which a holder elsewhere is taken to be dead; by default
+                ``MML_LEASE_TTL``, or a minute.
             heartbeat: Whether to beat for others to see; off only for leases shorter than ``ttl``.
             wait: Whether to watch a holder elsewhere here and now. Without it the call returns at once,
                 and what it saw counts for the next call of this process.
@@ -86,8 +99,10 @@ class Lease:
 
         Raises:
             LeaseHeldError: A live process holds it; the message names it.
+            LeaseTTLError: ``MML_LEASE_TTL`` is no number of seconds.
             WriteFailedError: The disk is full, broken or read-only.
         """
+        ttl = _usual_ttl() if ttl is None else ttl
         while True:
             chain = _walk(path)
             if chain and not _is_dead(chain[-1], ttl=ttl, wait=wait):
@@ -209,7 +224,7 @@ def read_owner(path: Path) -> Owner | None:
     return chain[-1].owner if chain else None
 
 
-def is_alive(path: Path, *, ttl: float = 60.0) -> bool:
+def is_alive(path: Path, *, ttl: float | None = None) -> bool:
     """Tell, without waiting, whether a lease is held by someone not known to be dead.
 
     Args:
@@ -218,7 +233,18 @@ def is_alive(path: Path, *, ttl: float = 60.0) -> bool:
             calls, has seen no change for so long.
     """
     chain = _walk(path)
-    return bool(chain) and not _is_dead(chain[-1], ttl=ttl, wait=False)
+    return bool(chain) and not _is_dead(chain[-1], ttl=_usual_ttl() if ttl is None else ttl, wait=False)
+
+
+def _usual_ttl() -> float:
+    text = os.environ.get(TTL_VARIABLE) or str(_TTL)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise LeaseTTLError(f"{TTL_VARIABLE} is {text!r}; give a number of seconds above 0, or unset it.")
+    return seconds
 
 
 def _successor(root: Path, token: str) -> Path:

@@ -17,7 +17,7 @@ import pytest
 
 from mml_core.storage import heartbeats, owners
 from mml_core.storage.errors import WriteFailedError
-from mml_core.storage.leases import Lease, LeaseHeldError, is_alive, read_owner
+from mml_core.storage.leases import Lease, LeaseHeldError, LeaseTTLError, is_alive, read_owner
 from mml_core.storage.owners import Owner
 
 HOLDER = """
@@ -148,6 +148,18 @@ def test_a_silent_owner_elsewhere_is_replaced_after_the_ttl(
     before = time.monotonic()
     Lease.acquire(path, ttl=0.3).release()
     assert 0.2 < time.monotonic() - before < 5
+
+
+def test_the_ttl_can_be_set_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lease"
+    plant(path, host="elsewhere")
+    assert is_alive(path)
+    monkeypatch.setenv("MML_LEASE_TTL", "0.1")
+    Lease.acquire(path).release()
+    for wrong in ("soon", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("MML_LEASE_TTL", wrong)
+        with pytest.raises(LeaseTTLError, match=f"MML_LEASE_TTL is '{wrong}'"):
+            Lease.acquire(path)
 
 
 def test_a_beating_owner_elsewhere_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
