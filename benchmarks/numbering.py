@@ -78,7 +78,7 @@ def fill(manager: MMLFileManager, files_there: int) -> None:
 
 def save(manager: MMLFileManager, name: str) -> None:
     """Save one numbered file as a step does."""
-    folder = manager.attempts_path / name
+    folder = manager.layout.attempts / name
     with manager.attempt(folder, f"r/{name}") as attempt:
         manager.construct_saving_path(b"", "parameters", task_name="t").write_bytes(b"x")
         artefacts = attempt.seal()
@@ -87,7 +87,7 @@ def save(manager: MMLFileManager, name: str) -> None:
 
 def empty(manager: MMLFileManager, name: str) -> None:
     """Commit a step that saves nothing."""
-    folder = manager.attempts_path / name
+    folder = manager.layout.attempts / name
     with manager.attempt(folder, f"r/{name}") as attempt:
         artefacts = attempt.seal()
         commit_record(b'{"value":null}' * 20, folder / "record.json", manager.project_path / f"{name}.json")

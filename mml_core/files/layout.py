@@ -10,6 +10,9 @@ from mml_core.config.run_directory import RUNS, SWEEPS
 OWN_FOLDERS = (".mml", RUNS, SWEEPS)
 """The folders of a project that belong to mml."""
 
+SCRIPT = "script-"
+"""How the name of a script's session begins, which counts as a run of its own."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -32,6 +35,21 @@ class Layout:
     def attempts(self) -> Path:
         """The run's attempts."""
         return self.own / "attempts" / self.run
+
+    @property
+    def is_script(self) -> bool:
+        """Whether a script writes, and no run."""
+        return self.run.startswith(SCRIPT)
+
+    @property
+    def script_lease(self) -> Path:
+        """The lease of a script that has saved something, by which others see that it lives."""
+        return self.attempts / "lease"
+
+    @property
+    def script_record(self) -> Path:
+        """The record of what a script has committed, there until all of it is published."""
+        return self.sessions / f"{self.run}.json"
 
     @property
     def temp(self) -> Path:

@@ -17,7 +17,7 @@ from mml_core.files.assignments import Assignment, Assignments, Plugins, contrib
 from mml_core.files.attempts import Attempt, prepare_folder, remove_folder
 from mml_core.files.cleanup import clean_up, keys_to_clean
 from mml_core.files.errors import NoAttemptError, NoManagerError, SavingPathError
-from mml_core.files.layout import Layout
+from mml_core.files.layout import SCRIPT, Layout
 from mml_core.files.names import file_name_problem
 from mml_core.files.numbering import Numbers
 from mml_core.files.object_types import ObjectType
@@ -34,7 +34,8 @@ class MMLFileManager:
     """Makes saving paths, publishes what was saved, and finds what can be reused.
 
     Constructing one installs it as `instance`; `close`, or the end of a ``with`` block, removes it. In a
-    ``with`` block of a script all files saved appear together when the block ends well.
+    ``with`` block of a script all files saved appear together when the block ends well, but for temporary
+    ones and those of the keys in ``reuse.clean_up``, which go then.
 
     Args:
         data: The data folder.
@@ -43,6 +44,9 @@ class MMLFileManager:
         plugins: The plugin manager, whose path assignments hold.
         reuse: ``reuse`` of the config.
         run: The run that writes; None for a script, which counts as a run of its own.
+
+    Attributes:
+        clean_up_keys: The keys with ``reuse.clean_up.<key>=true``.
 
     Raises:
         AssignmentError: A path assignment breaks a rule or contradicts another.
@@ -73,8 +77,9 @@ class MMLFileManager:
         for assignment in self._declared.values():
             self.assignments.add(assignment)
         self._reuse = Reuse(reuse or {}, results, self.assignments)
-        self._clean_up_keys = keys_to_clean((reuse or {}).get(CLEAN_UP), self.assignments)
+        self.clean_up_keys = keys_to_clean((reuse or {}).get(CLEAN_UP), self.assignments)
         self._attempts: list[Attempt] = []
+        self._session: sessions.Session | None = None
         self._fingerprints: dict[Path, tuple[int, int, int]] = {}
         self._tasks: TaskIndex | None = None
         self._lock = threading.Lock()
@@ -121,16 +126,6 @@ class MMLFileManager:
         for manager in cls._installed:
             manager.assignments.add(assignment)
         cls._declared.setdefault(key, assignment)
-
-    @property
-    def temp_path(self) -> Path:
-        """``TEMP_PATH``: it and all in it goes when the run succeeds."""
-        return self.layout.temp
-
-    @property
-    def attempts_path(self) -> Path:
-        """Where attempts of this run belong; what is left in it goes when the run succeeds."""
-        return self.layout.attempts
 
     @property
     def store(self) -> ArtefactStore:
@@ -209,7 +204,7 @@ class MMLFileManager:
         """Run a step: saving paths point below ``folder`` while the block lasts.
 
         Args:
-            folder: Private to this attempt, below `attempts_path`; it is made.
+            folder: Private to this attempt, below ``layout.attempts``; it is made.
             identity: ``<run>/<step>``: the same for every attempt at the step.
 
         Yields:
@@ -273,7 +268,7 @@ class MMLFileManager:
         Raises:
             UnsafePathError: A path leads out of the project or through a symbolic link.
         """
-        return clean_up(self.layout, artefacts, self._clean_up_keys if keys is None else keys)
+        return clean_up(self.layout, artefacts, self.clean_up_keys if keys is None else keys)
 
     def close(self) -> None:
         """Remove this manager as `instance`; a second call does nothing."""
@@ -282,21 +277,24 @@ class MMLFileManager:
 
     def __enter__(self) -> MMLFileManager:
         sessions.finish(self)
-        self._attempts.append(sessions.begin(self))
+        self._session = sessions.Session(self.layout)
+        self._attempts.append(self._session)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        attempt = self._attempts.pop(0)
+        session = self._session
+        assert session is not None  # __enter__ made it
+        self._attempts.remove(session)
         try:
             if kind is None:
-                sessions.commit(self, attempt)
+                sessions.commit(self, session)
             else:
-                attempt.discard()
+                session.discard()
         finally:
             self.close()
 
 
 def _session_name() -> str:
-    return f"script-{datetime.now(timezone.utc):%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
+    return f"{SCRIPT}{datetime.now(timezone.utc):%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"

@@ -13,12 +13,12 @@ from omegaconf import DictConfig
 from mml_core.config.run_directory import RUNS
 from mml_core.files.attempts import remove_folder
 from mml_core.files.cleanup import inside
+from mml_core.files.layout import Layout
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.storage.atomic import TEMP_PREFIX
 from mml_core.storage.leases import Lease, LeaseHeldError, is_alive
 
-_SCRIPT = "script-"
 _STARTING = 600.0
 """Seconds in which a folder without a run may be that of one that is starting."""
 
@@ -27,7 +27,7 @@ class CleanScheduler(AbstractBaseScheduler):
     """Lists what can go, says so, and then removes what was listed.
 
     Of a run that is alive nothing goes. Of a run that can be continued only attempts at steps that are not
-    committed go: the steps begin anew. Scripts hold no lease to show whether they live, so theirs stays.
+    committed go: the steps begin anew. Of a script that died before it committed all goes.
     """
 
     def __init__(self, cfg: DictConfig | Mapping[str, Any]) -> None:
@@ -89,7 +89,12 @@ class CleanScheduler(AbstractBaseScheduler):
 
     def _attempts(self, project: Path) -> Iterator[str]:
         for folder in _entries(project / ".mml" / "attempts"):
-            if folder.name == self._own or folder.name.startswith(_SCRIPT) or _is_live(project, folder.name):
+            if folder.name == self._own or _is_live(project, folder.name):
+                continue
+            layout = Layout(project, folder.name)
+            if layout.is_script:
+                if not layout.script_record.exists():
+                    yield folder.relative_to(project).as_posix()
                 continue
             steps = project / RUNS / folder.name / "steps"
             for attempt in _entries(folder):
@@ -106,9 +111,11 @@ class CleanScheduler(AbstractBaseScheduler):
 
 def _temp(project: Path, own: str) -> Iterator[str]:
     for folder in _entries(project / ".mml" / "temp"):
-        run = project / RUNS / folder.name
+        run, layout = project / RUNS / folder.name, Layout(project, folder.name)
         over = not run.exists() or (run / "done.json").exists()
-        if over and folder.name != own and not folder.name.startswith(_SCRIPT):
+        if layout.is_script:
+            over = not layout.script_record.exists() and not _is_live(project, folder.name)
+        if over and folder.name != own:
             yield folder.relative_to(project).as_posix()
 
 
@@ -140,6 +147,9 @@ def _run_of(name: str) -> str | None:
 @contextmanager
 def _unclaimed(project: Path, run: str | None) -> Iterator[bool]:
     """Hold the run's lease for the block, and say whether it was free; one that never began needs none."""
+    if run is not None and Layout(project, run).is_script:
+        yield not _is_live(project, run)  # a dead one is never taken over
+        return
     if run is None or not (project / RUNS / run / "run.json").exists():
         yield True
         return
@@ -153,7 +163,10 @@ def _unclaimed(project: Path, run: str | None) -> Iterator[bool]:
 
 
 def _is_live(project: Path, run: str) -> bool:
-    return is_alive(RunDirectory(project / RUNS / run).lease_path)
+    layout = Layout(project, run)
+    return is_alive(
+        layout.script_lease if layout.is_script else RunDirectory(project / RUNS / run).lease_path
+    )
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -65,7 +65,7 @@ class Project:
     def step(
         self, manager: MMLFileManager, name: str, work: Callable[[MMLFileManager], None], *, attempt: int = 1
     ) -> list[Artefact]:
-        folder = manager.attempts_path / f"{name}-{attempt}"
+        folder = manager.layout.attempts / f"{name}-{attempt}"
         with manager.attempt(folder, f"{manager.layout.run}/{name}") as current:
             work(manager)
             artefacts = current.seal()

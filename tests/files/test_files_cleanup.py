@@ -16,7 +16,7 @@ def test_only_the_chosen_keys_of_this_run_go(project: Any) -> None:
     manager = project.open(run="r1", reuse={"clean_up": {"parameters": True, "pipeline": False}})
     gone = project.save(manager, "parameters", b"1", step="s1")
     pipeline = project.save(manager, "pipeline", b"2", step="s2")
-    checkpoint = manager.attempts_path / "s1-dead" / "checkpoints" / "last.ckpt"
+    checkpoint = manager.layout.attempts / "s1-dead" / "checkpoints" / "last.ckpt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"3")
     removed = manager.clean_up([kept, gone, pipeline])
@@ -77,8 +77,8 @@ def test_a_linked_temp_folder_is_not_followed(project: Any) -> None:
     outside = project.root / "outside"
     outside.mkdir()
     (outside / "precious").write_bytes(b"")
-    manager.temp_path.parent.mkdir(parents=True)
-    manager.temp_path.symlink_to(outside)
+    manager.layout.temp.parent.mkdir(parents=True)
+    manager.layout.temp.symlink_to(outside)
     with pytest.raises(errors.UnsafePathError, match="symbolic link"):
         manager.clean_up([])
     assert (outside / "precious").exists()

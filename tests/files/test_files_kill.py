@@ -56,7 +56,7 @@ def in_a_process_killed_at(point: int, work: Callable[[], None]) -> bool:
 def step(project: Any, name: str) -> None:
     """Do what a runner does: attempt, seal, commit, publish; or only publish what is committed."""
     manager, record = project.open(run="r1"), project.root / "step.json"
-    folder = manager.attempts_path / name
+    folder = manager.layout.attempts / name
     if not record.exists():
         with manager.attempt(folder, "r1/s") as attempt:
             for key in ("parameters", "img_examples", "parameters", "temp"):
@@ -125,9 +125,11 @@ def test_clean_up_killed_anywhere_is_finished_by_the_next(project: Any) -> None:
 
 def test_a_session_killed_anywhere_is_whole_or_absent(project: Any) -> None:
     def script(trial: Any) -> None:
-        with trial.open() as manager:
+        with trial.open(reuse={"clean_up": {"parameters": True}}) as manager:
             for _ in range(2):
                 manager.construct_saving_path(b"", "ranking").write_bytes(b"1")
+            manager.construct_saving_path(b"", "parameters", "digits").write_bytes(b"2")
+            manager.construct_saving_path(b"", "temp", file_name="t").write_bytes(b"3")
 
     point, killed = 1, True
     while killed:
@@ -137,5 +139,6 @@ def test_a_session_killed_anywhere_is_whole_or_absent(project: Any) -> None:
         with trial.open():
             pass
         assert len(visible(trial.root)) in ((0, 2) if killed else (2,))
+        assert not list(trial.root.rglob("temp/script-*"))
         point += STRIDE
     assert point > 20

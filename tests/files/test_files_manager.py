@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mml_core.files import errors
 from mml_core.files.manager import MMLFileManager
 from mml_core.files.names import check_file_name, task_folder
+from mml_core.storage.leases import is_alive
 from mml_core.tasks.models import ModelStorage
 
 
@@ -113,7 +115,7 @@ def test_odd_task_names_get_a_folder_of_their_own(project: Any, task: str) -> No
 
 def test_nothing_is_visible_before_publication(project: Any) -> None:
     manager = project.open(run="r1")
-    folder = manager.attempts_path / "s"
+    folder = manager.layout.attempts / "s"
     with manager.attempt(folder, "r1/s") as attempt:
         first = manager.construct_saving_path(b"", "parameters", task_name="digits")
         second = manager.construct_saving_path(b"", "parameters", task_name="digits")
@@ -145,7 +147,7 @@ def test_nothing_is_visible_before_publication(project: Any) -> None:
 
 def test_stored_models_refer_to_final_names(project: Any) -> None:
     manager = project.open(run="r1")
-    folder = manager.attempts_path / "s"
+    folder = manager.layout.attempts / "s"
     with manager.attempt(folder, "r1/s") as attempt:
         weights = manager.construct_saving_path(b"", "parameters", task_name="digits")
         pipeline = manager.construct_saving_path(b"", "pipeline", task_name="digits")
@@ -168,7 +170,7 @@ def test_stored_models_refer_to_final_names(project: Any) -> None:
 @pytest.mark.parametrize("kind", ["a folder", "a symbolic link"])
 def test_what_is_no_plain_file_cannot_be_sealed(project: Any, kind: str) -> None:
     manager = project.open(run="r1")
-    with manager.attempt(manager.attempts_path / "s", "r1/s") as attempt:
+    with manager.attempt(manager.layout.attempts / "s", "r1/s") as attempt:
         path = manager.construct_saving_path(b"", "parameters", task_name="digits")
         if kind == "a folder":
             path.mkdir()
@@ -201,7 +203,7 @@ def test_replaced_files_supersede_their_record(project: Any) -> None:
 
 def test_a_late_publication_does_not_undo_a_newer_one(project: Any) -> None:
     manager = project.open(run="r1")
-    folder = manager.attempts_path / "old"
+    folder = manager.layout.attempts / "old"
     with manager.attempt(folder, "r1/old") as attempt:
         manager.construct_saving_path(b"", "img_examples", task_name="digits").write_bytes(b"old")
         late = attempt.seal()
@@ -213,7 +215,7 @@ def test_a_late_publication_does_not_undo_a_newer_one(project: Any) -> None:
 
 def test_damage_between_seal_and_publication_is_named(project: Any) -> None:
     manager = project.open(run="r1")
-    folder = manager.attempts_path / "s"
+    folder = manager.layout.attempts / "s"
     with manager.attempt(folder, "r1/s") as attempt:
         path = manager.construct_saving_path(b"", "parameters", task_name="digits")
         path.write_bytes(b"right")
@@ -250,12 +252,35 @@ def test_a_script_s_files_appear_together_or_not_at_all(project: Any) -> None:
     assert left == {"@global"}
 
 
+def test_what_a_script_needs_no_more_goes_when_its_block_ends(project: Any) -> None:
+    with project.open(reuse={"clean_up": {"parameters": True}}) as manager:
+        manager.construct_saving_path(b"", "temp", file_name="x.bin").write_bytes(b"1")
+        manager.construct_saving_path(b"", "parameters", "digits").write_bytes(b"2")
+        manager.construct_saving_path(b"", "ranking").write_bytes(b"3")
+    files = {path.name for path in manager.project_path.rglob("*") if path.is_file()}
+    assert "ranking_0001.json" in files
+    assert not {"x.bin", "model_0001.safetensors"} & files
+    for folder in (manager.layout.temp, manager.layout.attempts):
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_script_that_saves_shows_that_it_lives(project: Any, fails: bool) -> None:
+    with suppress(RuntimeError), project.open() as manager:
+        assert not is_alive(manager.layout.script_lease)
+        manager.construct_saving_path(b"", "ranking").write_bytes(b"1")
+        assert is_alive(manager.layout.script_lease)
+        if fails:
+            raise RuntimeError
+    assert not manager.layout.attempts.exists()
+
+
 def test_temporary_files_live_for_the_run(project: Any) -> None:
     manager = project.open(run="r1")
     artefact = project.save(manager, "temp", b"x", step="s", task=None, file_name="x.bin")
     numbered = project.save(manager, "scratch", b"x", step="s2")
-    assert manager.project_path / artefact.path == manager.temp_path / "x.bin"
+    assert manager.project_path / artefact.path == manager.layout.temp / "x.bin"
     assert numbered.path.endswith("scratch_0001.bin")
     manager.clean_up([artefact, numbered])
-    assert not manager.temp_path.exists()
+    assert not manager.layout.temp.exists()
     assert list(Path(manager.project_path).rglob("x.bin")) == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,9 +14,34 @@ from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.storage.leases import Lease
 
 if TYPE_CHECKING:
+    from mml_core.files.manager import MMLFileManager
     from mml_core.testing.fixtures import CommandRunner, MMLProject, ProcessRunner
 
 pytest_plugins = ["mml_core.testing.fixtures"]
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from mml_core.files.manager import MMLFileManager
+from mml_core.plugins import PluginManager
+plugins = PluginManager(builtin=True)
+with MMLFileManager(data=Path("x"), results=Path(sys.argv[1]), project="default", plugins=plugins) as manager:
+    manager.construct_saving_path(None, "temp", file_name="x").write_text("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_clean_removes_what_dead_scripts_left(
+    mml_project: MMLProject, mml: CommandRunner, file_manager: MMLFileManager
+) -> None:
+    file_manager.construct_saving_path(None, "temp", file_name="x").write_text("x")
+    died = subprocess.run([sys.executable, "-c", SCRIPT, str(mml_project.results)])
+    assert died.returncode == -signal.SIGKILL
+    attempts = file_manager.layout.attempts.parent
+    assert len(list(attempts.glob("script-*"))) == 2
+    assert mml("run", "--mode=clean", "mode.subroutines=[temp]").code == 0
+    assert list(attempts.glob("script-*")) == [file_manager.layout.attempts]
 
 
 def test_clean_removes_dead_attempts_and_downloads_and_the_run_still_continues(
