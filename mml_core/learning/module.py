@@ -49,7 +49,8 @@ class MMLModule(LightningModule):
 
     Args:
         network: A backbone (it has ``feature_dim`` and puts out (B, feature_dim)) or a net that puts out the
-            final values, (B, classes, H, W) for segmentation.
+            final values, (B, classes, H, W) for segmentation. Its ``own_loss``, where it leaves one on a
+            forward pass in training, is added to the loss of the batch.
         outputs: The heads.
         recipe: How to train; None for a model that only predicts.
     """
@@ -139,6 +140,8 @@ class MMLModule(LightningModule):
         total: Tensor | None = None
         for task, part in self._parts(batch):
             loss, _ = self.batch_loss(part, task)
+            own_loss = getattr(self.network, "own_loss", None)
+            loss = loss if own_loss is None else loss + own_loss
             if len(self.outputs) > 1:
                 self._log(f"train/{task}/loss", loss, len(part["image"]))
             total = loss if total is None else total + loss

@@ -11,6 +11,7 @@ from torch.nn import functional
 from mml_core.learning.heads import RegressionHead, build_head, head_key
 from mml_core.learning.losses import DiceCELoss, build_loss
 from mml_core.learning.metrics import BY_TYPE, compute_metrics, dice_per_image, metric_names
+from mml_core.learning.module import MMLModule, Recipe
 from mml_core.learning.options import OptionError
 from mml_core.learning.outputs import TaskOutput
 
@@ -220,3 +221,16 @@ def test_losses_of_masks_are_deterministic_on_cuda(name: str, operations: Any) -
 def test_wrong_losses_are_refused(chosen: dict, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         build_loss("classification", {"classification": chosen})
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+def test_a_loss_of_the_net_itself_is_added_in_training() -> None:
+    class Regularised(torch.nn.Conv2d):
+        own_loss = torch.tensor(5.0)
+
+    output = TaskOutput(task="t", task_type="semantic_segmentation", width=2)
+    recipe = Recipe(optimizer={"name": "sgd", "lr": 0.1}, loss={"semantic_segmentation": {"name": "dice_ce"}})
+    model = MMLModule(Regularised(1, 2, 1), [output], recipe)
+    batch = {"image": torch.randn(2, 1, 4, 4), "target": torch.zeros(2, 4, 4, dtype=torch.int64)}
+    loss, _ = model.batch_loss(batch)
+    assert model.training_step(batch, 0).item() == pytest.approx(loss.item() + 5)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from mml_monai.plugin import BACKBONES, SEGMENTATION_NETS
 
+from mml_core.learning.options import plain
 from mml_core.plugins import PluginManager
 from mml_core.plugins.registry import UnknownNameError
 
@@ -17,16 +19,83 @@ QUICK: dict[str, dict[str, Any]] = {
     "ResNet": {},
     "ResNet10": {},
     "DenseNet": {"init_features": 8, "growth_rate": 4, "block_config": (2, 2)},
+    "SENet": {"inplanes": 16, "input_3x3": False},
     "EfficientNetB0": {},
+    "Classifier": {},
     "ViT": {"hidden_size": 24, "mlp_dim": 48, "num_layers": 2, "num_heads": 3},
+    "NaViT": {"hidden_size": 24, "mlp_dim": 48, "num_layers": 2, "num_heads": 3},
     "UNet": {},
     "BasicUNet": {"features": (8, 8, 16, 16, 32, 8)},
+    "BasicUNetPlusPlus": {"features": (8, 8, 16, 16, 32, 8)},
     "DynUNet": {},
     "SegResNet": {},
+    "SegResNetDS2": {"init_filters": 8},
+    "SegResNetVAE": {},
+    "MedNeXtS": {},
+    "Quicknat": {"num_filters": 8},
+    "DiNTS": {},
     "VNet": {},
+}
+# What MONAI exports that is not registered, and why.
+LEFT_OUT = {
+    "is no net by itself": {
+        *(
+            "BertAttention",
+            "BertMixedLayer",
+            "BertOutput",
+            "BertPreTrainedModel",
+            "HighResBlock",
+            "MultiModal",
+        ),
+        *(
+            "PatchMerging",
+            "PatchMergingV2",
+            "Pooler",
+            "ResNetBlock",
+            "ResNetBottleneck",
+            "TopologyConstruction",
+        ),
+        *("TopologyInstance", "TopologySearch", "NetAdapter"),
+    },
+    "puts out features of several scales, for FlexibleUNet": {
+        *("EfficientNetBNFeatures", "EfficientNetEncoder", "ResNetEncoder", "ResNetFeatures"),
+    },
+    "is built from text that EfficientNetBN has for each published scale": {"EfficientNet"},
+    "is Classifier with another head": {"Regressor", "Discriminator", "Critic"},
+    "takes vectors": {"FullyConnectedNet", "VarFullyConnectedNet"},
+    "takes bags of images, reports, or tokens": {"MILModel", "Transchex", "DecoderOnlyTransformer"},
+    "needs torchvision": {"TorchVisionFCModel"},
+    "needs nvsubquadratic": {"HyenaNDUNETR"},
+    "takes volumes only": {"DAF3D", "VISTA3D", "vista3d132"},
+    "puts out instances, as three maps of the middle of an image": {"HoVerNet"},
+    "makes or restores images": {
+        *(
+            "AutoEncoder",
+            "AutoencoderKL",
+            "ControlNet",
+            "DiffusionModelUNet",
+            "Generator",
+            "MaskedAutoEncoderViT",
+        ),
+        *(
+            "SPADEAutoencoderKL",
+            "SPADEDiffusionModelUNet",
+            "SPADENet",
+            "VQVAE",
+            "VarAutoEncoder",
+            "ViTAutoEnc",
+        ),
+    },
+    "tells made images from real ones": {"MultiScalePatchDiscriminator", "PatchDiscriminator"},
+    "registers one image to another": {"GlobalNet", "LocalNet", "RegUNet", "VoxelMorph", "VoxelMorphUNet"},
 }
 SIZE = (64, 64)
 CLASSES = 3
+
+
+def build(name: str, *arguments: Any, **kwargs: Any) -> Any:
+    entry = next(entry for entry in ENTRIES if entry.record.name == name)
+    return MANAGER.resolve(entry)(*arguments, **kwargs)
 
 
 def cases() -> list[Any]:
@@ -42,8 +111,6 @@ def cases() -> list[Any]:
 
 
 def test_all_of_the_plugin_are_there() -> None:
-    from mml_monai.plugin import BACKBONES, SEGMENTATION_NETS
-
     names = {entry.record.name for entry in ENTRIES}
     assert names == {*BACKBONES, *SEGMENTATION_NETS}
     assert names >= set(QUICK)
@@ -52,9 +119,8 @@ def test_all_of_the_plugin_are_there() -> None:
 @pytest.mark.parametrize("channels", [1, 3], ids=["grey", "rgb"])
 @pytest.mark.parametrize(("entry", "kwargs"), cases())
 def test_a_network_takes_images_of_its_task_type(entry: Any, kwargs: dict[str, Any], channels: int) -> None:
-    build = MANAGER.resolve(entry)
     task_type = entry.record.task_types[0]
-    network = build(task_type, channels, CLASSES, SIZE, **kwargs).eval()
+    network = MANAGER.resolve(entry)(task_type, channels, CLASSES, SIZE, **kwargs).eval()
     with torch.inference_mode():
         outputs = network(torch.randn(2, channels, *SIZE))
     if task_type == "semantic_segmentation":
@@ -66,21 +132,86 @@ def test_a_network_takes_images_of_its_task_type(entry: Any, kwargs: dict[str, A
     assert torch.isfinite(outputs).all()
 
 
-@pytest.mark.parametrize("name", ["UNet", "BasicUNet", "DynUNet", "SegResNet", "VNet"])
+DENSE = [name for name in QUICK if name in SEGMENTATION_NETS]
+
+
+@pytest.mark.parametrize("name", DENSE)
 def test_segmentation_nets_take_odd_sizes(name: str) -> None:
-    entry = next(entry for entry in ENTRIES if entry.record.name == name)
-    network = MANAGER.resolve(entry)("semantic_segmentation", 1, 2, (37, 50), **QUICK[name]).eval()
+    network = build(name, "semantic_segmentation", 1, 2, (37, 50), **QUICK[name]).eval()
     with torch.inference_mode():
         assert network(torch.randn(1, 1, 37, 50)).shape == (1, 2, 37, 50)
 
 
-@pytest.mark.parametrize("name", ["ResNet", "DenseNet", "ViT", "UNet", "DynUNet", "SegResNet"])
-def test_every_parameter_is_trained(name: str) -> None:
+@pytest.mark.parametrize(("entry", "kwargs"), cases())
+def test_every_parameter_is_trained(entry: Any, kwargs: dict[str, Any]) -> None:
     """What a net does not use would be saved, and stop training on several devices."""
-    entry = next(entry for entry in ENTRIES if entry.record.name == name)
-    network = MANAGER.resolve(entry)(entry.record.task_types[0], 1, 2, SIZE, **QUICK[name])
-    network(torch.randn(2, 1, *SIZE)).square().sum().backward()
+    network = MANAGER.resolve(entry)(entry.record.task_types[0], 1, 2, SIZE, **kwargs)
+    loss = network(torch.randn(2, 1, *SIZE)).square().sum()
+    own_loss = getattr(network, "own_loss", None)
+    (loss if own_loss is None else loss + own_loss).backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("DynUNet", {"deep_supervision": True}),
+        ("BasicUNetPlusPlus", {"deep_supervision": True}),
+        ("MedNeXt", {"deep_supervision": True}),
+        ("MedNeXtS", {"deep_supervision": True}),
+        ("SegResNetDS", {"dsdepth": 2}),
+        ("SegResNetDS2", {"dsdepth": 2}),
+    ],
+)
+def test_several_resolutions_are_refused(name: str, kwargs: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="several resolutions"):
+        build(name, "semantic_segmentation", 1, 2, SIZE, **kwargs)
+
+
+def test_a_loss_of_the_net_itself_is_there_in_training_only() -> None:
+    network = build("SegResNetVAE", "semantic_segmentation", 1, 2, SIZE)
+    network(torch.randn(1, 1, *SIZE))
+    assert network.own_loss.item() > 0
+    network.eval()(torch.randn(1, 1, *SIZE))
+    assert network.own_loss is None
+
+
+def test_every_net_of_monai_is_registered_or_left_out_for_a_reason() -> None:
+    from monai.networks import nets
+
+    registered, reasons = {entry.record.name for entry in ENTRIES}, set().union(*LEFT_OUT.values())
+    named: dict[Any, list[str]] = {}
+    for name, made in vars(nets).items():
+        if isinstance(made, type) and issubclass(made, torch.nn.Module):
+            named.setdefault(made, []).append(name)
+    known = registered | reasons
+    assert [names for names in named.values() if not known & set(names)] == []
+    assert not registered & reasons
+    assert [name for name in reasons if not hasattr(nets, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("other", "registered"),
+    {
+        "Unet": "UNet",
+        "basicunetplusplus": "BasicUNetPlusPlus",
+        "DynUnet": "DynUNet",
+        "FlexUNet": "FlexibleUNet",
+        "densenet121": "DenseNet121",
+        "SEResNeXt50": "SEResNext50",
+        "resnet10": "ResNet10",
+        "MedNext": "MedNeXt",
+        "MedNeXtSmall": "MedNeXtS",
+        "MedNextLarge": "MedNeXtL",
+        "Senet154": "SENet154",
+    }.items(),
+)
+def test_monais_other_names_lead_to_the_registered_one(other: str, registered: str) -> None:
+    from monai.networks import nets
+
+    assert hasattr(nets, other)
+    with pytest.raises(UnknownNameError, match=f"Did you mean .*'{registered}'"):
+        MANAGER.architectures.get(other)
 
 
 def test_a_wrong_name_gives_near_matches() -> None:
@@ -95,6 +226,30 @@ def test_presets_name_registered_networks(preset: str) -> None:
     cfg = compose([f"arch={preset}"], MANAGER)
     entry = next(entry for entry in ENTRIES if entry.record.name == cfg.arch.name)
     MANAGER.resolve(entry)(entry.record.task_types[0], 1, 2, SIZE, **cfg.arch.kwargs)
+
+
+def test_the_loss_is_monais_and_deterministic_on_cuda() -> None:
+    from monai.losses import DiceCELoss
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from mml_core.config.compose import compose
+    from mml_core.learning.losses import build_loss
+
+    used = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            used.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    chosen = compose(["loss=monai_dice_ce"], MANAGER).loss
+    loss = build_loss("semantic_segmentation", plain(chosen))
+    logits, target = torch.randn(2, CLASSES, 8, 6), torch.randint(0, CLASSES, (2, 8, 6))
+    with Recorder():
+        found = loss(logits, target)
+    expected = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)(logits, target[:, None])
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert not [name for name in used if "nll_loss2d" in name]
 
 
 def test_the_hook_module_imports_nothing_heavy() -> None:

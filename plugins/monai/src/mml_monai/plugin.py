@@ -24,6 +24,7 @@ BACKBONES = {
     "DenseNet169": ("densenet169", "densely connected network, 169 layers"),
     "DenseNet201": ("densenet201", "densely connected network, 201 layers"),
     "DenseNet264": ("densenet264", "densely connected network, 264 layers"),
+    "SENet": ("senet", "squeeze-and-excitation network of any depth"),
     "SENet154": ("senet154", "squeeze-and-excitation network, 154 layers"),
     "SEResNet50": ("seresnet50", "squeeze-and-excitation ResNet, 50 layers"),
     "SEResNet101": ("seresnet101", "squeeze-and-excitation ResNet, 101 layers"),
@@ -38,24 +39,44 @@ BACKBONES = {
     "EfficientNetB5": ("efficientnet_b5", "EfficientNet, scale 5"),
     "EfficientNetB6": ("efficientnet_b6", "EfficientNet, scale 6"),
     "EfficientNetB7": ("efficientnet_b7", "EfficientNet, scale 7"),
+    "EfficientNetB8": ("efficientnet_b8", "EfficientNet, scale 8"),
+    "EfficientNetL2": ("efficientnet_l2", "EfficientNet, scale L2"),
+    "EfficientNetBN": ("efficientnet", "EfficientNet, its scale by model_name"),
+    "Classifier": ("classifier", "residual units one after the other; needs a fixed image size"),
     "ViT": ("vit", "vision transformer; needs a fixed image size"),
+    "NaViT": ("navit", "vision transformer for images of any size"),
 }
 
-# name -> (function in mml_monai.segmentation, what it is)
+# name -> (function in mml_monai, what it is)
 SEGMENTATION_NETS = {
-    "UNet": ("unet", "U-Net with residual units"),
-    "BasicUNet": ("basic_unet", "U-Net of the original form"),
-    "BasicUNetPlusPlus": ("basic_unet_plus_plus", "U-Net++ with nested skip connections"),
-    "AttentionUnet": ("attention_unet", "U-Net with attention gates"),
-    "DynUNet": ("dynunet", "U-Net in the form of nnU-Net"),
-    "FlexibleUNet": ("flexible_unet", "U-Net decoder on a ResNet or EfficientNet encoder"),
-    "SegResNet": ("segresnet", "residual encoder and decoder"),
-    "SegResNetDS": ("segresnet_ds", "residual encoder and decoder of any depth"),
-    "VNet": ("vnet", "V-Net"),
-    "HighResNet": ("highresnet", "dilated residual network at full resolution"),
-    "MedNeXt": ("mednext", "ConvNeXt blocks in a U-shape"),
-    "SwinUNETR": ("swin_unetr", "shifted-window transformer encoder, convolutional decoder"),
-    "UNETR": ("unetr", "vision transformer encoder, convolutional decoder; needs a fixed image size"),
+    "UNet": ("segmentation:unet", "U-Net with residual units"),
+    "BasicUNet": ("segmentation:basic_unet", "U-Net of the original form"),
+    "BasicUNetPlusPlus": ("segmentation:basic_unet_plus_plus", "U-Net++ with nested skip connections"),
+    "AttentionUnet": ("segmentation:attention_unet", "U-Net with attention gates"),
+    "DynUNet": ("segmentation:dynunet", "U-Net in the form of nnU-Net"),
+    "FlexibleUNet": ("segmentation:flexible_unet", "U-Net decoder on a ResNet or EfficientNet encoder"),
+    "SegResNet": ("segresnet:segresnet", "residual encoder and decoder"),
+    "SegResNetDS": ("segresnet:segresnet_ds", "residual encoder and decoder of any depth"),
+    "SegResNetDS2": ("segresnet:segresnet_ds2", "encoder of VISTA3D with its decoder for whole images"),
+    "SegResNetVAE": (
+        "segresnet:segresnet_vae",
+        "SegResNet with a variational branch; needs a fixed image size",
+    ),
+    "VNet": ("segmentation:vnet", "V-Net"),
+    "AHNet": ("segmentation:ahnet", "anisotropic hybrid network"),
+    "Quicknat": ("segmentation:quicknat", "QuickNAT; needs trainer.deterministic=warn on CUDA"),
+    "DiNTS": ("segmentation:dints", "searched topology, with every path in use"),
+    "HighResNet": ("segmentation:highresnet", "dilated residual network at full resolution"),
+    "MedNeXt": ("mednext:mednext", "ConvNeXt blocks in a U-shape"),
+    "MedNeXtS": ("mednext:mednext_s", "ConvNeXt blocks in a U-shape, small"),
+    "MedNeXtB": ("mednext:mednext_b", "ConvNeXt blocks in a U-shape, base"),
+    "MedNeXtM": ("mednext:mednext_m", "ConvNeXt blocks in a U-shape, medium"),
+    "MedNeXtL": ("mednext:mednext_l", "ConvNeXt blocks in a U-shape, large"),
+    "SwinUNETR": ("segmentation:swin_unetr", "shifted-window transformer encoder, convolutional decoder"),
+    "UNETR": (
+        "segmentation:unetr",
+        "vision transformer encoder, convolutional decoder; needs a fixed image size",
+    ),
 }
 
 
@@ -69,9 +90,7 @@ def mml_architectures() -> list[ArchitectureSpec]:
         for name, (function, summary) in BACKBONES.items()
     ]
     specs += [
-        ArchitectureSpec(
-            name=name, target=f"mml_monai.segmentation:{function}", task_types=DENSE, summary=summary
-        )
+        ArchitectureSpec(name=name, target=f"mml_monai.{function}", task_types=DENSE, summary=summary)
         for name, (function, summary) in SEGMENTATION_NETS.items()
     ]
     return specs

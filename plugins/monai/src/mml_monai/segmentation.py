@@ -1,44 +1,17 @@
-"""MONAI's segmentation networks: images in, one logit per class and pixel out, at any image size."""
+"""MONAI's U-shaped and other segmentation networks."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from mml_monai.backbones import drop_idle_norms
-
-
-class Segmenter(nn.Module):
-    """A MONAI segmentation network that accepts images of any height and width.
-
-    Args:
-        net: The network.
-        divisor: Height and width the network accepts are multiples of this; images are padded at the right
-            and lower border by repetition and the output is cropped again.
-        channels: Channels the network takes; fewer in the image are filled up with zeros. None: as they come.
-    """
-
-    def __init__(self, net: nn.Module, *, divisor: int, channels: int | None = None) -> None:
-        super().__init__()
-        self.net = net
-        self.divisor = divisor
-        self.channels = channels
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Turn images (B, C, H, W) into logits (B, classes, H, W)."""
-        height, width = images.shape[-2:]
-        lower, right = -height % self.divisor, -width % self.divisor
-        if lower or right:
-            images = functional.pad(images, (0, right, 0, lower), mode="replicate")
-        if self.channels is not None and self.channels > images.shape[1]:
-            images = functional.pad(images, (0, 0, 0, 0, 0, self.channels - images.shape[1]))
-        logits = self.net(images)
-        if isinstance(logits, list | tuple):  # nets with several outputs put the finest one first
-            logits = logits[0]
-        return logits[..., :height, :width] if lower or right else logits
+from mml_monai.segmenter import Segmenter, refuse_supervision
 
 
 def unet(
@@ -105,9 +78,11 @@ def basic_unet_plus_plus(
     task_type: str, in_channels: int, out_channels: int, image_size: tuple[int, int], **kwargs: Any
 ) -> Segmenter:
     """Build a U-Net++ with nested skip connections (four levels)."""
+    refuse_supervision(kwargs)
     from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
 
     net = BasicUNetPlusPlus(spatial_dims=2, in_channels=in_channels, out_channels=out_channels, **kwargs)
+    net.final_conv_0_1 = net.final_conv_0_2 = net.final_conv_0_3 = nn.Identity()  # for deep supervision only
     return Segmenter(net, divisor=16)
 
 
@@ -123,6 +98,7 @@ def dynunet(
     **kwargs: Any,
 ) -> Segmenter:
     """Build a U-Net in the form of nnU-Net; the first stride belongs to the input block."""
+    refuse_supervision(kwargs)
     from monai.networks.nets.dynunet import DynUNet
 
     net = DynUNet(
@@ -162,52 +138,6 @@ def flexible_unet(
     return Segmenter(net, divisor=32)
 
 
-def segresnet(
-    task_type: str,
-    in_channels: int,
-    out_channels: int,
-    image_size: tuple[int, int],
-    *,
-    blocks_down: Sequence[int] = (1, 2, 2, 4),
-    blocks_up: Sequence[int] = (1, 1, 1),
-    **kwargs: Any,
-) -> Segmenter:
-    """Build a residual encoder and decoder."""
-    from monai.networks.nets.segresnet import SegResNet
-
-    net = SegResNet(
-        spatial_dims=2,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        blocks_down=tuple(blocks_down),
-        blocks_up=tuple(blocks_up),
-        **kwargs,
-    )
-    return Segmenter(net, divisor=2 ** (len(blocks_down) - 1))
-
-
-def segresnet_ds(
-    task_type: str,
-    in_channels: int,
-    out_channels: int,
-    image_size: tuple[int, int],
-    *,
-    blocks_down: Sequence[int] = (1, 2, 2, 4),
-    **kwargs: Any,
-) -> Segmenter:
-    """Build a residual encoder and decoder of any depth."""
-    from monai.networks.nets.segresnet_ds import SegResNetDS
-
-    net = SegResNetDS(
-        spatial_dims=2,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        blocks_down=tuple(blocks_down),
-        **kwargs,
-    )
-    return Segmenter(net, divisor=2 ** (len(blocks_down) - 1))
-
-
 def vnet(
     task_type: str, in_channels: int, out_channels: int, image_size: tuple[int, int], **kwargs: Any
 ) -> Segmenter:
@@ -231,14 +161,63 @@ def highresnet(
     return Segmenter(net, divisor=1)
 
 
-def mednext(
+def ahnet(
+    task_type: str,
+    in_channels: int,
+    out_channels: int,
+    image_size: tuple[int, int],
+    *,
+    psp_block_num: int = 0,
+    **kwargs: Any,
+) -> Segmenter:
+    """Build an anisotropic hybrid network; its pyramid pooling is for square images from 128 pixels on."""
+    from monai.networks.nets.ahnet import AHNet
+
+    net = AHNet(
+        spatial_dims=2,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        psp_block_num=psp_block_num,
+        **kwargs,
+    )
+    return Segmenter(net, divisor=32)
+
+
+def quicknat(
     task_type: str, in_channels: int, out_channels: int, image_size: tuple[int, int], **kwargs: Any
 ) -> Segmenter:
-    """Build ConvNeXt blocks in a U-shape."""
-    from monai.networks.nets.mednext import MedNeXt
+    """Build QuickNAT; unpooling has no deterministic kernel on CUDA, set ``trainer.deterministic=warn``."""
+    from monai.networks.nets.quicknat import Quicknat
 
-    net = MedNeXt(spatial_dims=2, in_channels=in_channels, out_channels=out_channels, **kwargs)
-    return Segmenter(net, divisor=2 ** len(kwargs.get("blocks_down", (2, 2, 2, 2))))
+    net = Quicknat(num_classes=out_channels, num_channels=in_channels, **kwargs)
+    return Segmenter(net, divisor=16)
+
+
+def dints(
+    task_type: str,
+    in_channels: int,
+    out_channels: int,
+    image_size: tuple[int, int],
+    *,
+    channel_mul: float = 0.25,
+    num_blocks: int = 6,
+    num_depths: int = 3,
+    **kwargs: Any,
+) -> Segmenter:
+    """Build DiNTS with every path of its topology in use."""
+    from monai.networks.nets.dints import DiNTS, TopologyInstance
+
+    with redirect_stdout(StringIO()), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # it tells of sizes it likes, to which all are padded, and of all paths
+        space = TopologyInstance(
+            channel_mul=channel_mul, num_blocks=num_blocks, num_depths=num_depths, spatial_dims=2
+        )
+    net = DiNTS(
+        dints_space=space, in_channels=in_channels, num_classes=out_channels, spatial_dims=2, **kwargs
+    )
+    return Segmenter(net, divisor=2 ** (num_depths + 1))
 
 
 def swin_unetr(
