@@ -16,7 +16,10 @@ class InfoScheduler(AbstractBaseScheduler):
         super().__init__(cfg, available_subroutines=["tasks", "models", "samples", "plugins"])
 
     def create_routine(self) -> None:
-        """Plan one step per subroutine, in the order in which they are named."""
+        """Plan one step per subroutine, in the order in which they are named, once all tasks are found."""
+        if "samples" in self.subroutines:
+            for name in self.cfg.task_list:
+                self.fm.tasks.get(name, plugins=self.plugins)
         for subroutine in self.subroutines:
             self.commands.append(f"show_{subroutine}")
             self.params.append([])

@@ -7,6 +7,7 @@ from _task_fixtures import ColoursPlugin, manager
 
 from mml_core.config.compose import compose
 from mml_core.config.locations import resolve_locations
+from mml_core.errors import MMLError
 from mml_core.plugins import AmbiguousNameError
 from mml_core.schedulers.create import CreateOptionError
 from mml_core.scheduling.context import RunContext
@@ -83,3 +84,18 @@ def test_a_task_of_two_plugins_is_created_by_the_one_that_is_named_and_installed
 def test_an_option_that_cannot_be_used_is_named(create, option):
     with pytest.raises(CreateOptionError, match=option.split("=")[0]):
         create("task_list=[colours]", f"mode.{option}")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("colour", "Did you mean 'colours'"),
+        ("colours+dublicate", "'duplicate'"),
+        ("colours+nested?9", "names no fold"),
+    ],
+)
+def test_the_mode_info_refuses_a_wrong_task_before_it_starts(create, name, error):
+    create("task_list=[colours]")
+    with pytest.raises(MMLError, match=error) as caught:
+        create(f"task_list=['{name}']", "mode=info")
+    assert caught.value.exit_code == 2
