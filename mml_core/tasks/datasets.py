@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mml_core.storage.atomic import make_dirs
+from mml_core.storage.errors import named_failures
 from mml_core.storage.hashing import sha256_bytes, sha256_file
 from mml_core.tasks.errors import CreationError, DamagedTaskError
 from mml_core.tasks.publishing import publishing
@@ -89,7 +91,8 @@ def create_dataset(spec: DatasetSpec, data: Path, *, force: bool = False) -> Cre
                 )
             return Creation(final, created=False)
         sources = data / "sources" / spec.name
-        sources.mkdir(parents=True, exist_ok=True)
+        with named_failures(sources):
+            make_dirs(sources)
         create = load_ref(spec.create)
         if not callable(create):
             raise CreationError(f"Dataset '{spec.name}' cannot be created: {spec.create} is not callable.")

@@ -114,7 +114,9 @@ def apply_tags(
             description = apply(description, *tag.args, seed=seed).replace(name=name)
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself
-                raise TaskNameError(f"Tag '{tag}' does not fit {spec.apply}: {error}.") from error
+                raise TaskNameError(
+                    f"Tag '{_short(str(tag))}' does not fit {spec.apply}: {error}."
+                ) from error
             raise
     return description
 
@@ -122,7 +124,7 @@ def apply_tags(
 def _check_arguments(tag: Tag, spec: TagSpec) -> None:
     if len(tag.args) > len(spec.args) and not (spec.args and spec.args[-1].endswith("...")):
         takes = f"takes {'?'.join(spec.args)}" if spec.args else "takes no argument"
-        raise TaskNameError(f"Tag '{tag}' has {len(tag.args)} arguments, '{tag.name}' {takes}.")
+        raise TaskNameError(f"Tag '{_short(str(tag))}' has {len(tag.args)} arguments, '{tag.name}' {takes}.")
 
 
 def apply_identity(task: TaskDescription, *, seed: int) -> TaskDescription:

@@ -267,3 +267,9 @@ def test_a_task_over_other_images_or_none_is_imported_anew(tmp_path):
             (tmp_path / "others" / "datasets" / "mine").rename(data / "datasets" / "mine")
         assert imported(data, 30).created
         assert check_images(data)
+
+
+def test_a_folder_of_downloads_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "sources").write_text("")
+    with pytest.raises(WriteFailedError, match=r"sources/paint': not a directory; a file lies where"):
+        create_dataset(manager().datasets.get("paint"), tmp_path)
