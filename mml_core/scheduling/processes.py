@@ -69,6 +69,7 @@ class ProcessesExecutor:
 
     def poll(self) -> list[Event]:
         """Return which steps ended; wait for one, up to a second."""
+        self._launch()  # not after a step has ended: its failure may stop those that have not begun
         sources: list[Any] = [job.process.sentinel for job in self._running if job.process is not None]
         sources += [job.messages for job in self._running if job.messages is not None]
         wait(sources, _POLL_SECONDS)
@@ -78,7 +79,6 @@ class ProcessesExecutor:
             if job.process is not None and not job.process.is_alive():
                 events.append(Event(job.step_id, how=_how(job.process.exitcode)))
                 self._end(job)
-        self._launch()
         return events
 
     def cancel(self, handle: _Job) -> bool:
