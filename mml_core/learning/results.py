@@ -51,14 +51,6 @@ def save_scores(path: Path, scores: Sequence[Score]) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def load_scores(path: Path) -> list[Score]:
-    """Read what :func:`save_scores` wrote."""
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    return [Score(**row) for row in rows]
-
-
 def summarise(folds: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float, int]]:
     """Return mean, standard deviation and number of folds of each metric; undefined values do not count.
 

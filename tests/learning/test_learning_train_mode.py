@@ -47,10 +47,10 @@ def records(project: MMLProject, name: str) -> list[dict[str, Any]]:
 
 
 def test_steps_files_and_numbers(train: Train, mml_project: MMLProject) -> None:
+    import pyarrow.parquet as pq
     from sklearn.metrics import accuracy_score
 
     from mml_core.learning.predictions import load_predictions
-    from mml_core.learning.results import load_scores
 
     result = train("a")
     assert result.code == 0, result.err
@@ -76,12 +76,12 @@ def test_steps_files_and_numbers(train: Train, mml_project: MMLProject) -> None:
     assert set(expected_scores) == {(fold, split) for fold in (0, 1) for split in ("val", "test")}
     found, histories = {}, []
     for path in of_key(files, "METRICS"):
-        for score in load_scores(mml_project.path("a") / path):
-            if score.epoch is None and score.metric == "accuracy":
-                found[score.fold, score.split] = score.value
-            elif score.epoch is not None:
-                histories.append((score.fold, score.epoch, f"{score.split}/{score.metric}"))
-    assert found == pytest.approx(expected_scores)
+        for score in pq.read_table(mml_project.path("a") / path).to_pylist():
+            if score["epoch"] is None and score["metric"] == "accuracy":
+                found[score["fold"], score["split"]] = score["value"]
+            elif score["epoch"] is not None:
+                histories.append((score["fold"], score["epoch"], f"{score['split']}/{score['metric']}"))
+    assert found == expected_scores
     assert {(0, 0, "train/loss"), (0, 1, "val/loss"), (1, 1, "val/accuracy")} <= set(histories)
     mean = (expected_scores[0, "test"] + expected_scores[1, "test"]) / 2
     (row,) = (line for line in result.out.splitlines() if line.split()[:2] == ["tiny", "accuracy"])
