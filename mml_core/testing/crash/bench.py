@@ -1,0 +1,169 @@
+"""The bench: where trials are made, from prepared folders, and compared with an undisturbed run."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mml_core.errors import MMLError
+from mml_core.testing.crash.backends import Backend
+from mml_core.testing.crash.barriers import Barrier
+from mml_core.testing.crash.disk import Folder, Node, folder_of
+from mml_core.testing.crash.faults import Fault, FaultKind
+from mml_core.testing.crash.lint import Lint
+from mml_core.testing.crash.picture import Picture, differences, take_picture
+from mml_core.testing.crash.scenario import Scenario
+from mml_core.testing.crash.story import Story
+from mml_core.testing.crash.trial import Ended, Trial
+
+_SLOWER = 20
+_LEAST_SECONDS = 60.0
+
+
+class UndisturbedRunError(MMLError):
+    """The command fails without being injured, so that there is nothing to compare with."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An undisturbed run.
+
+    Attributes:
+        trial: Where it ran.
+        picture: What it left.
+        story: What it did.
+        seconds: How long it took.
+        faults: What its barriers and a second run show.
+    """
+
+    trial: Trial
+    picture: Picture
+    story: Story
+    seconds: float
+    faults: list[Fault]
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether two undisturbed runs give the same, so that a third can be compared with them."""
+        return all(fault.kind is not FaultKind.UNSEEDED for fault in self.faults)
+
+
+class Bench:
+    """Makes trials of a scenario.
+
+    Args:
+        scenario: What is run.
+        folder: Private to the bench.
+        data: The data every trial begins with.
+        results: The results every trial begins with.
+        backend: What watches the commands.
+    """
+
+    def __init__(self, scenario: Scenario, folder: Path, data: Path, results: Path, backend: Backend) -> None:
+        self.scenario = scenario
+        self.backend = backend
+        self.data = data
+        self.results = results
+        self.timeout = 600.0
+        self._given_twice: set[str] = set()
+        self._folder = folder
+        self._numbers = itertools.count()
+
+    def empty(self) -> Trial:
+        """Make a trial without content; its root is as long as every other's."""
+        root = self._folder / f"{next(self._numbers):06d}"
+        return Trial(root, self.backend, self.scenario.env, self.scenario.ignored)
+
+    def fresh(self) -> Trial:
+        """Make a trial that begins with the prepared folders."""
+        trial = self.empty()
+        trial.fill(self.data, self.results)
+        return trial
+
+    def before(self) -> Folder:
+        """Return what every trial begins with, for a replay of its barriers."""
+        parts: dict[str, Node] = {"work": Folder()}
+        for name, path in (("data", self.data), ("results", self.results)):
+            if path.is_dir():
+                parts[name] = folder_of(path)
+        return Folder(parts, dict(parts))
+
+    def picture(self, trial: Trial) -> Picture:
+        """Take the picture of a trial."""
+        return take_picture(trial.root, self.scenario, self.results)
+
+    def reference(self) -> Reference:
+        """Run the command twice, undisturbed, and compare.
+
+        Raises:
+            UndisturbedRunError: It fails.
+        """
+        trial, picture, story, seconds, faults = self._undisturbed(alone=True)
+        self.timeout = max(_LEAST_SECONDS, _SLOWER * seconds)
+        self._given_twice = _paths_of_two_steps(picture)
+        again, second, *_ = self._undisturbed(alone=False)
+        again.remove()
+        for told in differences(picture, second)[:3]:
+            faults.append(Fault(FaultKind.UNSEEDED, "two undisturbed runs differ", told))
+        return Reference(trial, picture, story, seconds, faults)
+
+    def _undisturbed(self, *, alone: bool) -> tuple[Trial, Picture, Story, float, list[Fault]]:
+        trial = self.fresh()
+        started = time.monotonic()
+        ended = trial.run(self.scenario.command(undisturbed=alone), timeout=self.timeout)
+        seconds = time.monotonic() - started
+        if ended.code != 0:
+            raise UndisturbedRunError(
+                f"'{self.scenario.describe()}' ends with {ended.code} when nothing disturbs it: "
+                f"{ended.message()}"
+            )
+        picture = self.picture(trial)
+        faults = self.lint(trial, picture, [ended])
+        return trial, picture, Story.of(ended.barriers), seconds, faults
+
+    def lint(
+        self, trial: Trial, picture: Picture, commands: Sequence[Ended], *, ended: bool = True
+    ) -> list[Fault]:
+        """Return what the barriers of commands that followed each other show.
+
+        Args:
+            trial: Where they ran.
+            picture: Of what they left, or were to leave.
+            commands: What ran.
+            ended: Whether the last came to its end.
+        """
+        earlier = numbered_on(ended.barriers for ended in commands[:-1])
+        lint = Lint(
+            trial.root,
+            self.before(),
+            numbered_on([earlier, commands[-1].barriers]),
+            artefacts={f"results/{project}/{path}" for project, _, _, path, _, _ in picture.artefacts},
+            names=dict(picture.names),
+            given_twice=self._given_twice,
+            since=max((barrier.number for barrier in earlier), default=0) + 1,
+            ended=ended,
+        )
+        return lint.faults()
+
+
+def _paths_of_two_steps(picture: Picture) -> set[str]:
+    written = Counter(
+        path
+        for record in picture.steps.values()
+        for path in {artefact["path"] for artefact in record["artefacts"]}
+    )
+    return {path for path, steps in written.items() if steps > 1}
+
+
+def numbered_on(parts: Iterable[list[Barrier]]) -> list[Barrier]:
+    """Return the barriers of several commands as if they were those of one."""
+    found: list[Barrier] = []
+    last = 0
+    for part in parts:
+        found += [replace(barrier, number=barrier.number and barrier.number + last) for barrier in part]
+        last = max((barrier.number for barrier in found), default=0)
+    return found

@@ -1,0 +1,151 @@
+"""The kit: runs a scheduler's real command, injures it at its write barriers, continues it and compares."""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mml_core.testing.crash.backends import Backend, choose_backend
+from mml_core.testing.crash.bench import Bench, Reference
+from mml_core.testing.crash.kills import Outcome, injured_and_continued
+from mml_core.testing.crash.points import KillPoint, kill_points, sampled, seed_of
+from mml_core.testing.crash.report import CrashReport
+from mml_core.testing.crash.scenario import Scenario, scenario_of
+from mml_core.testing.crash.trial import Trial
+
+LASTING = ("ENOSPC", "EDQUOT")
+"""Errors that stay: a disk that is full is full for the next file as well."""
+
+
+@dataclass
+class CrashKit:
+    """Proves that a scheduler resumes exactly; the fixture ``crash_kit`` makes one.
+
+    Attributes:
+        data: The data every run begins with; tasks that are missing in it are created.
+        results: The results every run begins with.
+        folder: Where the runs take place.
+        tell: Takes the summary of each report.
+        backend: What watches the commands; by default the best that works here.
+        workers: How many commands run at one time.
+    """
+
+    data: Path
+    results: Path
+    folder: Path
+    tell: Callable[[str], object] = print
+    backend: Backend = field(default_factory=choose_backend)
+    workers: int = field(default_factory=lambda: default_workers())
+    _calls: int = 0
+
+    def __call__(
+        self,
+        scheduler: str | type,
+        *overrides: str,
+        tasks: Sequence[str] = (),
+        sample: int | None = None,
+        seed: int | None = None,
+        signal: int = signals.SIGKILL,
+        errno: int = 0,
+        executor: str | None = None,
+        volatile: Sequence[str] = (),
+        ignored: Sequence[str] = (),
+    ) -> CrashReport:
+        """Injure a run of a scheduler at its write barriers, continue it each time, and compare.
+
+        Args:
+            scheduler: The name of a mode, or a scheduler's class.
+            *overrides: Overrides of the config.
+            tasks: The tasks of the run.
+            sample: How many kill points are run; None: all.
+            seed: Of the sample; by default ``MML_CRASH_SEED``, or a new one, which is told.
+            signal: What the command is sent at the barrier: SIGKILL, SIGTERM, SIGINT, SIGUSR1.
+            errno: With what the call fails there, instead of a signal; a full disk stays full.
+            executor: What runs the steps; the results have to be those of the sequential one.
+            volatile: Keys of JSON files that differ from run to run, beyond the usual ones.
+            ignored: Globs of files that are not looked at.
+
+        Returns:
+            The report.
+
+        Raises:
+            CrashFaultError: A fault was found.
+            UndisturbedRunError: The command fails by itself.
+        """
+        import errno as errnos
+
+        options: dict[str, Any] = {"executor": executor, "volatile": volatile, "ignored": ignored}
+        bench = self._bench(scheduler, overrides, tasks, **options)
+        reference = bench.reference()
+        name = errnos.errorcode.get(errno, "")
+        injury = name or signals.Signals(signal).name
+        report = self._report(bench, injury, reference)
+        if reference.is_repeatable:
+            points = kill_points(reference.story, signal, errno, name in LASTING)
+            chosen = self._choose(points, sample, seed, report, reference)
+            report.add(self._each(lambda point: injured_and_continued(bench, reference, point), chosen))
+        return self._told(report)
+
+    def _bench(
+        self, scheduler: str | type, overrides: Sequence[str], tasks: Sequence[str], **options: Any
+    ) -> Bench:
+        self._calls += 1
+        folder = self.folder / f"{self._calls:03d}"
+        site = folder / "site"
+        site.mkdir(parents=True)
+        scenario = scenario_of(scheduler, site, overrides=overrides, tasks=tasks, **options)
+        self._prepare(scenario, folder)
+        return Bench(scenario, folder, self.data, self.results, self.backend)
+
+    def _prepare(self, scenario: Scenario, folder: Path) -> None:
+        """Create the tasks that are missing, unless that is what the scenario does."""
+        bases = dict.fromkeys(task.partition("+")[0] for task in scenario.tasks)
+        missing = [base for base in bases if not (self.data / "tasks" / base).is_dir()]
+        if not missing or scenario.mode == "create":
+            return
+        trial = Trial(folder / "prepared", self.backend, scenario.env)
+        trial.fill(self.data, folder / "nothing")
+        ended = trial.run(["run", "--mode=create", "--tasks", ",".join(missing)], timeout=600)
+        if ended.code != 0:
+            raise AssertionError(f"The tasks {', '.join(missing)} cannot be created: {ended.message()}")
+        trial.data.rename(self.data)
+        trial.remove()
+
+    def _report(self, bench: Bench, injury: str, reference: Reference) -> CrashReport:
+        backend = f"{bench.backend.name}, which sees {bench.backend.sees}"
+        report = CrashReport(bench.scenario.describe(), injury, backend)
+        report.faults += reference.faults
+        return report
+
+    def _choose(
+        self,
+        points: Sequence[KillPoint],
+        sample: int | None,
+        seed: int | None,
+        report: CrashReport,
+        reference: Reference,
+    ) -> list[KillPoint]:
+        if sample is not None and sample < len(points):
+            report.seed = seed_of(seed)
+        chosen = sampled(points, sample, report.seed or 0)
+        report.count(points, chosen, dict(reference.picture.names))
+        return chosen
+
+    def _each(self, do: Callable[[KillPoint], Outcome], points: Iterable[KillPoint]) -> list[Outcome]:
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(do, points))
+
+    def _told(self, report: CrashReport) -> CrashReport:
+        self.tell(report.summary())
+        return report.check()
+
+
+def default_workers() -> int:
+    """Return how many commands may run at one time, where pytest itself may run in several processes."""
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return max(1, (os.cpu_count() or 1) // beside)

@@ -1,0 +1,108 @@
+"""Kill points: the barriers at which a command is injured, all of them or a sample."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mml_core.testing.crash.barriers import ROOM, Injury
+from mml_core.testing.crash.story import Moment, Phase, Story
+
+SEED = "MML_CRASH_SEED"
+"""The environment variable that makes a sample the same again."""
+
+
+@dataclass(frozen=True)
+class KillPoint:
+    """Where a command is injured, and how.
+
+    Attributes:
+        moment: The barrier, as the undisturbed command reached it.
+        injury: What happens there.
+    """
+
+    moment: Moment
+    injury: Injury
+
+    @property
+    def is_boundary(self) -> bool:
+        """Whether all that is lost here is the process: the step before is over, the next not begun."""
+        return self.moment.phase is Phase.BETWEEN and not self.injury.torn
+
+
+def kill_points(story: Story, signum: int, errno: int, lasting: bool) -> list[KillPoint]:
+    """Return all points at which a command can be injured.
+
+    A kill comes before the call of each barrier, and once more in the middle of each write. An error meets
+    the calls that can fail with it.
+
+    Args:
+        story: What the undisturbed command did.
+        signum: The signal to send, where ``errno`` is 0.
+        errno: The error to fail with, or 0.
+        lasting: Whether all later calls that take room fail as well.
+    """
+    points = []
+    for moment in story.moments:
+        barrier = moment.barrier
+        if not barrier.number or not barrier.done or (barrier.call == "write" and not barrier.size):
+            continue
+        injury = Injury(
+            barrier.number,
+            signal=0 if errno else signum,
+            errno=errno,
+            lasting=lasting,
+            syscall=barrier.syscall,
+            turn=barrier.turn,
+        )
+        if not lasting or barrier.call in ROOM:
+            points.append(KillPoint(moment, injury))
+        if injury.signal == signal.SIGKILL and barrier.call == "write" and barrier.size > 1:
+            points.append(KillPoint(moment, replace(injury, torn=True)))
+    return points
+
+
+def seed_of(given: int | None) -> int:
+    """Return the seed of a sample: the one given, that of ``MML_CRASH_SEED``, or a new one."""
+    if given is not None:
+        return given
+    stored = os.environ.get(SEED)
+    return int(stored) if stored else random.SystemRandom().randrange(10**6)
+
+
+def sampled(points: Sequence[KillPoint], count: int | None, seed: int) -> list[KillPoint]:
+    """Return ``count`` of the points in their order; None: all of them.
+
+    Half of a sample falls right behind the commits of steps, as far as there are so many: there a result that
+    was kept in memory shows. The rest is spread over the steps by turns.
+    """
+    if count is None or count >= len(points):
+        return list(points)
+    draw = random.Random(seed)
+    boundaries = _one_each((point for point in points if point.is_boundary), _step_of)
+    chosen = draw.sample(boundaries, min(len(boundaries), (count + 1) // 2))
+    groups: dict[str, list[KillPoint]] = {}
+    for point in points:
+        if point not in chosen:
+            groups.setdefault(_step_of(point), []).append(point)
+    waiting = list(groups.values())
+    draw.shuffle(waiting)
+    while len(chosen) < count:
+        group = waiting.pop(0)
+        chosen.append(group.pop(draw.randrange(len(group))))
+        if group:
+            waiting.append(group)
+    places = {id(point): place for place, point in enumerate(points)}
+    return sorted(chosen, key=lambda point: places[id(point)])
+
+
+def _step_of(point: KillPoint) -> str:
+    return point.moment.step
+
+
+def _one_each(points: Iterable[KillPoint], key: Callable[[KillPoint], str]) -> list[KillPoint]:
+    """Return the last point of each key."""
+    return list({key(point): point for point in points}.values())
