@@ -20,13 +20,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mml_core.errors import MMLError
+from mml_core.plugins.path_templates import RUNS as RUNS
+from mml_core.plugins.path_templates import SWEEPS as SWEEPS
 from mml_core.storage.atomic import fsync_dir, make_dirs
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-RUNS = "runs"
-SWEEPS = "sweeps"
 Admission = Callable[["DictConfig"], bool]
 """Checks a job's config, raises where it must not start, and says whether the job writes."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -10,16 +9,11 @@ from typing import Any, Protocol
 
 from mml_core.errors import near_matches
 from mml_core.files.errors import AssignmentError, SavingPathError, UnknownKeyError
-from mml_core.files.layout import OWN_FOLDERS
-from mml_core.files.names import ends_in_number, file_name_problem
 from mml_core.files.object_types import ObjectType, is_instance_of, reference_to
 from mml_core.plugins.names import CORE
-
-ROOTS = ("PROJ_PATH", "TEMP_PATH")
-TASK, FILE = "TASK_NAME", "FILE_NAME"
-_KEY = re.compile(r"[a-z][a-z0-9_]*")
-_UPPER = re.compile(r"[A-Z][A-Z0-9_]*")
-_PLACEHOLDER = re.compile(r"(PROJ|TEMP|TASK|FILE)_(PATH|NAME)|\b[A-Z0-9_]+_(PATH|NAME)\b")
+from mml_core.plugins.path_templates import FILE as FILE
+from mml_core.plugins.path_templates import TASK as TASK
+from mml_core.plugins.path_templates import key_problem, overlap, template_problems
 
 
 @dataclass(frozen=True)
@@ -61,11 +55,11 @@ class Assignment:
         where = f"The path assignment {key!r} of {provider}, {str(path)!r}"
         if not isinstance(key, str) or not isinstance(path, str | PurePath):
             raise AssignmentError(f"{where}: key and path are texts, not {_kind(key)} and {_kind(path)}.")
-        parts = tuple((path if isinstance(path, str) else path.as_posix()).split("/"))
-        made = cls(key, parts, reference_to(obj_cls), numbered, reusable, provider)
-        if problems := list(dict.fromkeys(made._problems())):
-            raise AssignmentError(f"{where}: {'; '.join(problems)}.")
-        return made
+        template = path if isinstance(path, str) else path.as_posix()
+        problems = [key_problem(key), *template_problems(template, reusable=reusable)]
+        if any(problems):
+            raise AssignmentError(f"{where}: {'; '.join(filter(None, problems))}.")
+        return cls(key, tuple(template.split("/")), reference_to(obj_cls), numbered, reusable, provider)
 
     def __str__(self) -> str:
         return f"{self.provider} ({self.template!r})"
@@ -96,15 +90,7 @@ class Assignment:
 
     def overlaps(self, other: Assignment) -> bool:
         """Tell whether some task and file name give both one path."""
-        if self.parts[0] != other.parts[0] or len(self.parts) != len(other.parts):
-            return False
-        if self.temporary:
-            return self.parts == other.parts
-        wild = (TASK, FILE)
-        return all(
-            one in wild or two in wild or one.casefold() == two.casefold()
-            for one, two in zip(self.parts, other.parts, strict=True)
-        )
+        return overlap(self.parts, other.parts)
 
     def check_type(self, obj: object) -> None:
         """Refuse an object of another type, importing nothing that is not imported.
@@ -120,55 +106,6 @@ class Assignment:
 
     def _definition(self) -> tuple[object, ...]:
         return (self.key, self.parts, self.type, self.numbered, self.reusable)
-
-    def _problems(self) -> Iterator[str]:
-        if not _KEY.fullmatch(self.key) or self.key == "clean_up":
-            yield "a key consists of a-z, 0-9 and '_', begins with a letter and is not 'clean_up'"
-        if re.fullmatch(r"([A-Za-z]:.*)?", self.parts[0]) and len(self.parts) > 1:
-            yield "the path is absolute; it must begin with PROJ_PATH or TEMP_PATH"
-        elif self.parts[0] not in ROOTS:
-            yield f"it must begin with PROJ_PATH or TEMP_PATH, not with {self.parts[0]!r}"
-        if len(self.parts) < 2 or self.parts[-1] == TASK:
-            yield "it ends in a folder; a file must come last"
-        for index, part in enumerate(self.parts[1:], start=1):
-            yield from self._part_problems(part, last=index == len(self.parts) - 1)
-        if self.parts.count(TASK) > 1:
-            yield "TASK_NAME may be used once"
-        if not self.temporary and self.parts[1:] and self.parts[1].casefold() in OWN_FOLDERS:
-            yield f"the folder {self.parts[1]!r} of a project belongs to mml"
-        if not self.takes_file_name and ends_in_number(self.parts[-1]):
-            yield "its file name ends like a number mml would give"
-        yield from self._reuse_problems()
-
-    def _part_problems(self, part: str, *, last: bool) -> Iterator[str]:
-        if part == "":
-            yield "it has an empty component"
-        elif part in (".", ".."):
-            yield f"it has the component {part!r}"
-        elif part == FILE:
-            if not last:
-                yield "FILE_NAME may only come last"
-        elif part in ROOTS:
-            yield f"{part} may only come first"
-        elif part != TASK:
-            if found := _PLACEHOLDER.search(part):
-                if found.group() in (*ROOTS, TASK, FILE):
-                    yield f"the placeholder {found.group()} must be a whole component, not part of {part!r}"
-                else:
-                    known = ", ".join((*ROOTS, TASK, FILE))
-                    yield f"unknown placeholder {found.group()!r}; known are {known}"
-            if problem := file_name_problem(part):
-                yield f"the component {part!r} {problem}"
-
-    def _reuse_problems(self) -> Iterator[str]:
-        if not self.reusable:
-            return
-        if self.temporary:
-            yield "what lies below TEMP_PATH is removed after the run, so it cannot be reusable"
-        elif self.per_task and not (
-            len(self.parts) == 4 and self.parts[2] == TASK and _UPPER.fullmatch(self.parts[1])
-        ):
-            yield "a reusable path per task must read PROJ_PATH/<UPPER CASE>/TASK_NAME/<file>"
 
 
 class Assignments:
@@ -270,12 +207,12 @@ class Plugins(Protocol):
 
 
 def contributed(plugins: Plugins) -> Assignments:
-    """Take what all plugins assign; a mistake of one of them is an error when its key is used."""
+    """Take what all plugins assign; where they contradict each other, that is an error when a key is used."""
     found = Assignments()
     for contribution in plugins.path_assignments.items():
         record = contribution.record
-        try:
-            assignment = Assignment.parse(
+        found.claim(
+            Assignment.parse(
                 record.key,
                 record.path,
                 obj_cls=record.type,
@@ -283,10 +220,7 @@ def contributed(plugins: Plugins) -> Assignments:
                 reusable=record.reusable,
                 provider=contribution.provider,
             )
-        except AssignmentError as error:
-            found.refuse(record.key, str(error))
-        else:
-            found.claim(assignment)
+        )
     return found
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mml_core.config.run_directory import RUNS, SWEEPS
-
-OWN_FOLDERS = (".mml", RUNS, SWEEPS)
-"""The folders of a project that belong to mml."""
+from mml_core.plugins.path_templates import OWN_FOLDERS as OWN_FOLDERS
 
 SCRIPT = "script-"
 """How the name of a script's session begins, which counts as a run of its own."""

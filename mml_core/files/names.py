@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import quote
 
 from mml_core.files.errors import SavingPathError
+from mml_core.plugins.file_names import LONGEST, RESERVED
+from mml_core.plugins.file_names import ends_in_number as ends_in_number
+from mml_core.plugins.file_names import file_name_problem as file_name_problem
+from mml_core.plugins.file_names import number_at_end as number_at_end
+from mml_core.plugins.file_names import split_suffix as split_suffix
 
 GLOBAL_SLOT = "@global"
 """Stands for "no task" among task folders; no task's folder has this name, as '@' is always encoded."""
-
-_LONGEST = 200
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_NUMBER_AT_END = re.compile(r"_(\d{4,})$")
 
 
 def task_folder(task: str) -> str:
@@ -32,14 +31,14 @@ def task_folder(task: str) -> str:
     except UnicodeEncodeError as error:
         raise SavingPathError(f"The task name {task!r} is no valid Unicode; rename the task.") from error
     folder = folder.replace("~", "%7E")
-    if folder.startswith(".") or _RESERVED.fullmatch(folder):
+    if folder.startswith(".") or RESERVED.fullmatch(folder):
         folder = f"%{ord(folder[0]):02X}{folder[1:]}"
     if folder.endswith("."):
         folder = folder[:-1] + "%2E"
-    if len(folder) > _LONGEST:
+    if len(folder) > LONGEST:
         raise SavingPathError(
             f"The task name {task[:40]!r}… needs a folder name of {len(folder)} characters; "
-            f"at most {_LONGEST} are possible, so shorten it."
+            f"at most {LONGEST} are possible, so shorten it."
         )
     return folder
 
@@ -58,42 +57,6 @@ def check_file_name(name: str) -> None:
     problem = file_name_problem(name)
     if problem:
         raise SavingPathError(f"The file name {name!r} {problem}; choose another one.")
-
-
-def file_name_problem(name: str) -> str:
-    """Return what is wrong with a file name, or an empty string."""
-    if not name:
-        return "is empty"
-    if found := _UNSAFE.search(name):
-        return f"contains {found.group()!r}"
-    if name.startswith("."):
-        return "begins with a dot"
-    if name != name.strip() or name.endswith("."):
-        return "begins or ends with a blank or ends with a dot"
-    if _RESERVED.fullmatch(name):
-        return "is reserved on some systems"
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        return "is no valid Unicode"
-    return f"is longer than {_LONGEST} bytes" if size > _LONGEST else ""
-
-
-def split_suffix(name: str) -> tuple[str, str]:
-    """Split a file name into stem and suffix, where the suffix may be empty."""
-    stem, dot, suffix = name.rpartition(".")
-    return (stem, dot + suffix) if stem else (name, "")
-
-
-def ends_in_number(name: str) -> bool:
-    """Tell whether a file name looks as if mml had numbered it."""
-    return number_at_end(name) is not None
-
-
-def number_at_end(name: str) -> int | None:
-    """Return the number mml has given to a file name, or None."""
-    found = _NUMBER_AT_END.search(split_suffix(name)[0])
-    return int(found[1]) if found else None
 
 
 def numbered(name: str, number: int) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
 
 from mml_core.plugins.names import CORE
+from mml_core.plugins.path_templates import overlap
 from mml_core.plugins.records import PathAssignment
 from mml_core.plugins.registry import Contribution
 
@@ -43,19 +45,18 @@ class PathConflict:
 
 
 def find_path_conflicts(assignments: Iterable[Contribution[PathAssignment]]) -> list[PathConflict]:
-    """Find the keys that are assigned twice and the paths that two keys have; sorted."""
+    """Find the keys that are assigned twice and the paths that two keys can have; sorted."""
     by_key: dict[str, list[Contribution[PathAssignment]]] = {}
-    by_path: dict[str, list[Contribution[PathAssignment]]] = {}
     for each in assignments:
         by_key.setdefault(each.record.key, []).append(each)
-        by_path.setdefault(each.record.path.casefold(), []).append(each)  # some file systems fold case
     found = [
         PathConflict(f"the path key {key!r}", tuple(same))
         for key, same in sorted(by_key.items())
         if len(same) > 1
     ]
-    for same in by_path.values():
-        if len({claim.record.key for claim in same}) > 1:
-            keys = " and ".join(repr(claim.record.key) for claim in same)
-            found.append(PathConflict(f"one path for the keys {keys}", tuple(same)))
+    split = [(each, each.record.path.split("/")) for same in by_key.values() for each in same]
+    for (one, parts), (two, others) in combinations(split, 2):
+        if one.record.key != two.record.key and overlap(parts, others):
+            keys = f"{one.record.key!r} and {two.record.key!r}"
+            found.append(PathConflict(f"one path for the keys {keys}", (one, two)))
     return found

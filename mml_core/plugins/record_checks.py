@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from mml_core.errors import near_matches
 from mml_core.plugins.errors import RecordError
+from mml_core.plugins.path_templates import template_problems
 from mml_core.plugins.refs import is_ref
 
 TASK_TYPES = ("classification", "multilabel", "regression", "semantic_segmentation", "unlabelled")
@@ -14,7 +15,6 @@ TASK_TYPES = ("classification", "multilabel", "regression", "semantic_segmentati
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 ANY_CASE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*", re.IGNORECASE)
-KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def wrong(record: object, attribute: str, must: str) -> RecordError:
@@ -74,15 +74,12 @@ def task_type(record: object, attribute: str, value: object) -> str:
     return plain
 
 
-def check_template(record: object, path: object) -> None:
-    """Refuse a path that is no template of mml."""
-    parts = path.split("/") if isinstance(path, str) else []
-    if len(parts) < 2 or parts[0] not in ("PROJ_PATH", "TEMP_PATH"):
-        raise wrong(record, "path", "must begin with 'PROJ_PATH/' or 'TEMP_PATH/'")
-    if any(part in ("", ".", "..") for part in parts) or "\\" in str(path):
-        raise wrong(record, "path", "must be plain folders and a file, without '..' or empty parts")
-    if "FILE_NAME" in parts[:-1]:
-        raise wrong(record, "path", "may use FILE_NAME as its last part only")
+def check_template(record: object, path: object, *, reusable: bool) -> None:
+    """Refuse a path that is no template of mml; every rule it breaks is named."""
+    if not isinstance(path, str):
+        raise wrong(record, "path", "must be text")
+    if problems := template_problems(path, reusable=reusable):
+        raise wrong(record, "path", f"breaks a rule: {'; '.join(problems)}")
 
 
 def is_json(value: object) -> bool:

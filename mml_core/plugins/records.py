@@ -7,9 +7,9 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Union
 
+from mml_core.plugins.path_templates import key_problem
 from mml_core.plugins.record_checks import (
     ANY_CASE_NAME,
-    KEY,
     check_flag,
     check_line,
     check_name,
@@ -94,13 +94,13 @@ class PathAssignment:
     reusable: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.key, str) or not KEY.fullmatch(self.key):
-            raise wrong(self, "key", "must be lower-case letters, digits and '_', beginning with a letter")
-        check_template(self, self.path)
-        if self.type is not None:
-            check_ref(self, "type")
+        if not isinstance(self.key, str) or key_problem(self.key):
+            raise wrong(self, "key", f"breaks a rule: {key_problem(str(self.key))}")
         check_flag(self, "numbered")
         check_flag(self, "reusable")
+        check_template(self, self.path, reusable=self.reusable)
+        if self.type is not None:
+            check_ref(self, "type")
 
     @property
     def name(self) -> str:

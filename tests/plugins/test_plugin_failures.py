@@ -34,6 +34,10 @@ BROKEN = {
     "raises": (HOOK + "raise ValueError('no')", "invalid", "collect", "ValueError: no"),
     "late": (HOOK + spec("half") + "    raise ValueError('late')", "invalid", "collect", "late"),
     "wrongtype": (HOOK + "yield 3", "invalid", "collect", "int"),
+    "badpath": (
+        PATHS + "yield PathAssignment(key='x', path='PROJ_PATH/runs/x.json')",
+        "invalid", "collect", "the folder 'runs' of a project belongs to mml",
+    ),
     "badrecord": (HOOK + "yield SchedulerSpec(name='A B', target='x:Y')", "invalid", "collect", "A B"),
     "api": ("MML_PLUGIN_API = 99", "incompatible", "api", "99"),
     "noconf": (
@@ -115,6 +119,7 @@ class Fine(AbstractBaseScheduler):
         return number + 1
 """
 CLAIMS = {
+    "file": ("mine", "PROJ_PATH/predictions/TASK_NAME/map.png", "the keys 'predictions' and 'mine'"),
     "key": ("models", "PROJ_PATH/MINE/TASK_NAME/model.json", "claim the path key 'models'"),
     "path": (
         "mine",

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mml_core import plugins
+from mml_core.files.assignments import Assignment
+from mml_core.files.errors import AssignmentError
 from mml_core.plugins import RecordError, hookspecs
 from mml_core.plugins.kinds import OBSERVING_HOOKS, RECORDS, REFERENCES
 
@@ -171,12 +173,12 @@ def test_references_are_checked_as_text(record, module, name, noise):
         ("SchedulerSpec", {"defaults": {1: 2}}, "JSON"),
         ("SchedulerSpec", {"defaults": {"name": "y"}}, "leave 'name' to mml"),
         ("SchedulerSpec", {"defaults": [1]}, "mapping"),
-        ("PathAssignment", {"key": "A"}, "lower-case"),
-        ("PathAssignment", {"path": "/x"}, "must begin with"),
-        ("PathAssignment", {"path": "PROJ_PATH"}, "must begin with"),
-        ("PathAssignment", {"path": "PROJ_PATH/../x"}, "plain folders"),
-        ("PathAssignment", {"path": "PROJ_PATH/FILE_NAME/x"}, "last part only"),
-        ("PathAssignment", {"path": 3}, "must begin with"),
+        ("PathAssignment", {"key": "A"}, "a key consists of a-z"),
+        ("PathAssignment", {"path": "/x"}, "must begin with PROJ_PATH or TEMP_PATH"),
+        ("PathAssignment", {"path": "PROJ_PATH"}, "a file must come last"),
+        ("PathAssignment", {"path": "PROJ_PATH/runs/../x_0001"}, r"mml; its file name ends like a number"),
+        ("PathAssignment", {"path": "PROJ_PATH/x/TASK_NAME/y", "reusable": True}, "UPPER CASE"),
+        ("PathAssignment", {"path": 3}, "must be text"),
         ("PathAssignment", {"type": "Module"}, "reference"),
         ("PathAssignment", {"numbered": None}, "True or False"),
         ("ConfigDir", {"package": "a-b"}, "dotted name"),
@@ -191,6 +193,25 @@ def test_each_rule_of_a_record_is_named(kind, changes, must):
     with pytest.raises(RecordError, match=must) as caught:
         make(kind, **changes)
     assert str(caught.value).startswith(f"{kind}: {next(iter(changes))}=")
+
+
+PARTS = st.sampled_from(["PROJ_PATH", "TEMP_PATH", "TASK_NAME", "FILE_NAME", "A", "runs", "..", "", "x_0001"])
+
+
+@given(
+    key=st.sampled_from(["maps", "clean_up", ""]), parts=st.lists(PARTS, max_size=5), reusable=st.booleans()
+)
+def test_a_record_is_made_of_exactly_the_templates_that_the_file_manager_takes(key, parts, reusable):
+    def taken(make, error):
+        try:
+            make()
+        except error:
+            return False
+        return True
+
+    path = "/".join(parts)
+    as_record = taken(lambda: make("PathAssignment", key=key, path=path, reusable=reusable), RecordError)
+    assert as_record is taken(lambda: Assignment.parse(key, path, reusable=reusable), AssignmentError)
 
 
 def test_a_record_keeps_nothing_that_can_change():
