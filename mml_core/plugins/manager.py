@@ -13,14 +13,8 @@ from mml_core.errors import near_matches
 from mml_core.plugins import builtin as builtin_plugin
 from mml_core.plugins import calls, hookspecs
 from mml_core.plugins.blocking import Blocking
-from mml_core.plugins.config_folders import (
-    ConfigConflict,
-    ConfigFolder,
-    conflicts_of,
-    existing_folders,
-    options_of,
-)
 from mml_core.plugins.conflict_marks import mark_conflicted, note_shared_names
+from mml_core.plugins.contributions import Contributions
 from mml_core.plugins.discovery import GROUPS, Distribution, find_distributions
 from mml_core.plugins.errors import (
     ConflictError,
@@ -32,23 +26,12 @@ from mml_core.plugins.info import PluginInfo, Stage, Status
 from mml_core.plugins.kinds import RECORDS, REFERENCES
 from mml_core.plugins.loading import load_distribution, load_object
 from mml_core.plugins.names import CORE, aliases, normalise, split_qualified
-from mml_core.plugins.path_conflicts import PathConflict, find_path_conflicts
-from mml_core.plugins.records import (
-    ArchitectureSpec,
-    ConfigDir,
-    DatasetSpec,
-    ExecutorSpec,
-    HealthCheck,
-    PathAssignment,
-    SchedulerSpec,
-    TagSpec,
-    TaskSpec,
-)
+from mml_core.plugins.records import TaskSpec
 from mml_core.plugins.refs import load_ref
-from mml_core.plugins.registry import Contribution, Registry
+from mml_core.plugins.registry import Contribution
 
 
-class PluginManager:
+class PluginManager(Contributions):
     """All plugins of one process and what they contribute.
 
     Args:
@@ -58,15 +41,6 @@ class PluginManager:
         blocking: Which plugins were not to be imported.
         plugins: Normalised distribution name to what is known of it; disabled and broken ones too.
         hook: pluggy's relay; use :meth:`notify` for hooks that observe.
-        schedulers: Modes by name.
-        path_assignments: Path templates by key.
-        config_dirs: Config folders by ``package/path``; see :meth:`config_folders` for places on disk.
-        datasets: Datasets that can be created, by name.
-        tasks: Tasks that can be created, by name.
-        tags: Tags by name.
-        architectures: Networks by name.
-        executors: Executors by name.
-        health_checks: Checks of ``mml doctor`` by name.
     """
 
     def __init__(self, *, builtin: bool = True) -> None:
@@ -186,35 +160,6 @@ class PluginManager:
         found = self.tasks.find(name)
         return calls.find_task(self.hook, *split_qualified(name)) if found is None else found
 
-    def dataset_of(self, task: TaskSpec) -> Contribution[DatasetSpec]:
-        """Return the dataset that a task takes its images from: that of its own plugin before all others.
-
-        Raises:
-            UnknownNameError: Nobody contributes it.
-            AmbiguousNameError: Several plugins contribute it, and the task's own does not.
-        """
-        providers = {item.provider for item in self.tasks.items() if item.record is task}
-        own = (item for item in self.datasets.items() if item.provider in providers)
-        return next((item for item in own if item.name == task.dataset), None) or self.datasets.entry(
-            task.dataset
-        )
-
-    def config_folders(self) -> list[ConfigFolder]:
-        """Return the config folders on disk: mml's own first, then sorted by provider."""
-        return existing_folders(self.config_dirs.items())
-
-    def config_files(self) -> dict[str, list[ConfigFolder]]:
-        """Return ``"group/option.yaml"`` to the folders that hold it, in search order."""
-        return options_of(self.config_folders())
-
-    def config_conflicts(self) -> list[ConfigConflict]:
-        """Return the options that several plugins hold."""
-        return conflicts_of(self.config_files())
-
-    def path_conflicts(self) -> list[PathConflict]:
-        """Return the path keys that several plugins assign, and the paths that several keys have."""
-        return find_path_conflicts(self.path_assignments.items())
-
     def check_conflicts(self, providers: Collection[str] | None = None) -> None:
         """Refuse to start a run whose files two plugins would claim.
 
@@ -302,21 +247,7 @@ class PluginManager:
         for name in reversed(order):  # pluggy calls last come first
             relay.register(self._objects[name], name)
         self.hook: pluggy.HookRelay = relay.hook
-        hint = self.not_loaded
-        self.schedulers: Registry[SchedulerSpec] = Registry(SchedulerSpec.noun, hint)
-        self.path_assignments: Registry[PathAssignment] = Registry(PathAssignment.noun, hint)
-        self.config_dirs: Registry[ConfigDir] = Registry(ConfigDir.noun, hint)
-        self.datasets: Registry[DatasetSpec] = Registry(DatasetSpec.noun, hint)
-        self.tasks: Registry[TaskSpec] = Registry(TaskSpec.noun, hint)
-        self.tags: Registry[TagSpec] = Registry(TagSpec.noun, hint)
-        self.architectures: Registry[ArchitectureSpec] = Registry(ArchitectureSpec.noun, hint)
-        self.executors: Registry[ExecutorSpec] = Registry(ExecutorSpec.noun, hint)
-        self.health_checks: Registry[HealthCheck] = Registry(HealthCheck.noun, hint)
-        for name in order:
-            for kind, found in self.plugins[name].contributions.items():
-                registry: Registry[Any] = getattr(self, kind)
-                for each in found:
-                    registry.add(each)
+        self._join([self.plugins[name] for name in order], self.not_loaded)
         self._mark_conflicted()
 
     def _mark_conflicted(self) -> None:
