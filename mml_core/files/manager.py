@@ -76,7 +76,7 @@ class MMLFileManager:
         self.assignments = contributed(plugins)
         for assignment in self._declared.values():
             self.assignments.add(assignment)
-        self._reuse = Reuse(reuse or {}, results, self.assignments)
+        self._reuse = Reuse(reuse or {}, results, self.assignments, self.project_path)
         self.clean_up_keys = keys_to_clean((reuse or {}).get(CLEAN_UP), self.assignments)
         self._attempts: list[Attempt] = []
         self._session: sessions.Session | None = None
@@ -136,6 +136,16 @@ class MMLFileManager:
     def reused(self) -> dict[str, ArtefactRecord]:
         """What was taken from earlier runs so far: path to provenance record."""
         return self._reuse.used
+
+    @property
+    def taken_over_from(self) -> tuple[Path, ...]:
+        """The projects whose steps may be taken over instead of running them again, ``reuse.auto``."""
+        return self._reuse.auto
+
+    @property
+    def global_files(self) -> dict[str, Path]:
+        """The reused files of global keys that were asked for: key to file; clear it to begin anew."""
+        return self._reuse.global_files
 
     @property
     def tasks(self) -> TaskIndex:

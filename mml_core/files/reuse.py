@@ -23,6 +23,9 @@ from mml_core.tasks.models import ModelStorage
 
 MODELS = "models"
 CLEAN_UP = "clean_up"
+AUTO = "auto"
+OWN_KEYS = (CLEAN_UP, AUTO)
+"""What ``reuse`` of the config holds beside path keys."""
 _SOURCE = re.compile(r"(?P<project>[^#]+)(#(?P<number>\d+))?")
 _log = logging.getLogger(__name__)
 
@@ -50,28 +53,35 @@ class Reuse:
         wanted: ``reuse`` of the config: key to ``proj``, ``proj#3`` or a list of these.
         results: The folder of all projects.
         assignments: The known path keys.
+        own: The folder of the run's own project.
+
+    Attributes:
+        auto: The projects whose steps may be taken over, ``reuse.auto``.
+        global_files: The files of global keys that were asked for, by key.
 
     Raises:
         UnknownKeyError: A key is unknown.
         ReuseError: A key is not reusable, or a project does not exist.
     """
 
-    def __init__(self, wanted: Mapping[str, Any], results: Path, assignments: Assignments) -> None:
+    def __init__(
+        self, wanted: Mapping[str, Any], results: Path, assignments: Assignments, own: Path
+    ) -> None:
         self._assignments = assignments
+        self.auto = _auto(wanted.get(AUTO), results, own)
+        self.global_files: dict[str, Path] = {}
         self._sources: dict[str, list[Source]] = {}
         self.used: dict[str, ArtefactRecord] = {}
         self._sound: dict[Path, tuple[int, int, int]] = {}
         for key, value in wanted.items():
-            if key == CLEAN_UP or value is None or value is False or value == "":
+            if key in OWN_KEYS or _is_off(value):
                 continue
             if not assignments.get(key).reusable:
                 raise ReuseError(
                     f"reuse.{key}: files of '{key}' are not reusable; declare its path as reusable, "
                     f"or choose one of {', '.join(sorted(one.key for one in assignments if one.reusable))}."
                 )
-            several = isinstance(value, Sequence) and not isinstance(value, str)
-            entries = value if several else [value]
-            self._sources[key] = [_source(key, entry, results) for entry in entries]
+            self._sources[key] = [_source(key, entry, results) for entry in _entries(value)]
 
     def paths(self, task: str) -> dict[str, Path]:
         """Return for each key asked for the newest committed file of a task, where there is one.
@@ -126,6 +136,7 @@ class Reuse:
             raise ReuseError(
                 f"reuse.{key}: there is no such file in {_listed(sources)}; make it there first."
             )
+        self.global_files[key] = path
         return path
 
     def _newest(self, key: str, task: str | None, sources: list[Source]) -> Path | None:
@@ -188,6 +199,26 @@ class Reuse:
             f"reuse.{key}={source}: project '{source.project.name}' has no number {source.number} "
             f"of '{key}'{of}; {there}.{near_matches(str(source.number), numbers)}"
         )
+
+
+def _is_off(value: Any) -> bool:
+    return value is None or value is False or value == ""
+
+
+def _entries(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _auto(value: Any, results: Path, own: Path) -> tuple[Path, ...]:
+    if _is_off(value):
+        return ()
+    if value is True:
+        return (own,)
+    sources = [_source(AUTO, entry, results) for entry in _entries(value)]
+    for source in sources:
+        if source.number is not None:
+            raise ReuseError(f"reuse.auto={source}: steps have no number; give true, a project or a list.")
+    return tuple(dict.fromkeys(source.project for source in sources))
 
 
 def _source(key: str, entry: Any, results: Path) -> Source:

@@ -48,9 +48,12 @@ class Outcome:
         value: What it returned (JSON); ``None`` if it failed.
         error: What it raised, in one line; ``None`` if it succeeded.
         seconds: Wall time.
+        taken_from: The run, as ``project/run``, that had done the step and from which it was taken over;
+            ``None`` where it was run.
     """
 
     ok: bool
     value: Any
     error: str | None
     seconds: float
+    taken_from: str | None = None

@@ -6,16 +6,18 @@ import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from mml_core.config.reads import WHOLE, Reads
 from mml_core.errors import MMLError, near_matches
 from mml_core.files.layout import Layout
 from mml_core.files.manager import MMLFileManager
 from mml_core.scheduling import values
 from mml_core.scheduling.changes import copy_of, freeze
 from mml_core.scheduling.context import RunContext
+from mml_core.scheduling.inputs import KnownFiles
 from mml_core.scheduling.routine import Routine, StepHandle
 from mml_core.scheduling.scope import Results, StepScope
 from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from mml_core.data.datamodule import MMLDataModule
     from mml_core.learning.module import MMLModule
     from mml_core.plugins import PluginManager
+    from mml_core.scheduling.environments import Environment
+    from mml_core.scheduling.take_over import Library
     from mml_core.tasks.struct import TaskStruct
 
 log = logging.getLogger(__name__)
@@ -55,27 +59,39 @@ class AbstractBaseScheduler:
         available_subroutines: What ``mode.subroutines`` may name.
 
     Attributes:
-        cfg: The config, with tags applied to ``task_list``; not to be changed.
+        reuse_safe: Whether ``reuse.auto`` may take a step over from another run: where it does nothing but
+            compute, from the config it reads in its own process, the structs it takes by ``get_struct``,
+            ``results``, ``return_value``, ``fm.global_path`` and its seed.
+        cfg: The config, with tags applied to ``task_list``; not to be changed. What a step reads of it is
+            noted with the step, what ``__init__``, hooks and ``create_routine`` read with all of them.
+        plan_cfg: The same, for choosing which steps there are and for checks; what is read is not noted.
         fm: The file manager.
         plugins: The plugins of this process.
-        subroutines: Those of the available subroutines that were asked for, in their own order.
         return_value: What the run returns.
     """
 
+    reuse_safe: ClassVar[bool] = False
     _context: RunContext | None = None
+    _reads: Reads
 
     def __init__(self, cfg: DictConfig | Mapping[str, Any], available_subroutines: Sequence[str]) -> None:
-        self.cfg: Any = copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
-        self._given_cfg: DictConfig = copy.deepcopy(self.cfg)
+        if hasattr(self, "_reads"):
+            read_before = self._reads.take()
+        else:  # constructed directly: what a subclass reads of the object that it was given is not seen
+            self._reads, read_before = Reads(), [WHOLE]
+        self.plan_cfg: Any = (
+            copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
+        )
+        self._given_cfg: DictConfig = copy.deepcopy(self.plan_cfg)
         if self._context is None:
-            self._context = RunContext.of(self.cfg)
+            self._context = RunContext.of(self.plan_cfg)
         self.plugins: PluginManager = self._context.plugins
-        with open_dict(self.cfg):
-            tasks = resolve_task_list(self.cfg)
-            self._pivot = resolve_pivot(self.cfg, tasks)
-            self.cfg.task_list = tasks
+        with open_dict(self.plan_cfg):
+            tasks = resolve_task_list(self.plan_cfg)
+            self._pivot = resolve_pivot(self.plan_cfg, tasks)
+            self.plan_cfg.task_list = tasks
         self.available_subroutines: tuple[str, ...] = tuple(available_subroutines)
-        self.subroutines: list[str] = _chosen(self.cfg, self.available_subroutines)
+        self._subroutines = _chosen(self.plan_cfg, self.available_subroutines)
         self.return_value: Any = None
         self._return_value_before_steps = b"null"
         self._routine = Routine(self)
@@ -84,16 +100,23 @@ class AbstractBaseScheduler:
         self._structs: dict[str, TaskStruct] = {}
         self._frozen = False
         self._reuse_of_plan: dict[str, Any] = {}
+        self._known_files: KnownFiles = {}
+        self._environment: Environment | None = None
+        self._library: Library | None = None
         locations = self._context.locations
-        paths = self.cfg.get("paths") or {}
+        paths = self.plan_cfg.get("paths") or {}
         self.fm: MMLFileManager = MMLFileManager(
             data=Path(paths.get("data") or locations.data),
             results=Path(paths.get("results") or locations.results),
-            project=str(self.cfg.get("proj") or "default"),
+            project=str(self.plan_cfg.get("proj") or "default"),
             plugins=self.plugins,
-            reuse=_plain(self.cfg.get("reuse")),
+            reuse=_plain(self.plan_cfg.get("reuse")),
             run=self._context.run_id,
         )
+        self.cfg: Any = copy.deepcopy(self.plan_cfg)
+        self._reads.track(self.cfg)
+        self._reads.take()
+        self._reads.note(*read_before)
 
     @classmethod
     def prepare(cls, cfg: DictConfig, context: RunContext) -> AbstractBaseScheduler:
@@ -103,8 +126,11 @@ class AbstractBaseScheduler:
         """
         scheduler = cls.__new__(cls)
         scheduler._context = context
+        scheduler._reads = Reads()
+        given = copy.deepcopy(cfg)
+        scheduler._reads.track(given)
         try:
-            scheduler.__init__(cfg)  # type: ignore[misc]
+            scheduler.__init__(given)  # type: ignore[misc]
             if not hasattr(scheduler, "_routine"):
                 raise MMLError(
                     f"{cls.__name__}.__init__ does not call super().__init__(cfg, available_subroutines)."
@@ -186,8 +212,17 @@ class AbstractBaseScheduler:
     # -- what steps use
 
     @property
+    def subroutines(self) -> list[str]:
+        """Those of the available subroutines that were asked for, in their own order."""
+        if self._scope is not None:
+            self._reads.note("mode.subroutines")
+        return self._subroutines
+
+    @property
     def pivot(self) -> TaskStruct | None:
         """The prominent task of the run (``pivot.name`` with ``pivot.tags``), as ``get_struct`` gives it."""
+        if self._scope is not None:
+            self._reads.note("pivot", "tagging")
         return self.get_struct(self._pivot) if self._pivot is not None else None
 
     @property
@@ -198,7 +233,7 @@ class AbstractBaseScheduler:
     @property
     def step_seed(self) -> int:
         """Seed of the running step, 0 to 2**63 - 1; outside of a step the run's seed."""
-        return self._scope.seed if self._scope is not None else int(self.cfg.get("seed", 42))
+        return self._scope.seed if self._scope is not None else int(self.plan_cfg.get("seed", 42))
 
     @property
     def step_id(self) -> str:
@@ -303,7 +338,9 @@ class AbstractBaseScheduler:
         for struct in self._structs.values():
             freeze(struct)
         self._frozen = True
-        OmegaConf.set_readonly(self.cfg, True)
+        for cfg in (self.cfg, self.plan_cfg):
+            OmegaConf.set_readonly(cfg, True)
+        self._common_reads = self._reads.take()
 
     def _enter(self, context: RunContext) -> AbstractBaseScheduler:
         """Join a run, where the scheduler was constructed before there was one."""
@@ -313,9 +350,17 @@ class AbstractBaseScheduler:
         self._prepare()
         return self
 
+    def _runs_with(self) -> Environment:
+        """Return what steps run with in this process."""
+        from mml_core.scheduling.environments import environment_of
+
+        if self._environment is None:
+            self._environment = environment_of(self._given_cfg, self.plugins, type(self))
+        return self._environment
+
     def _struct_before_steps(self, name: str) -> TaskStruct:
         if name not in self._structs:
-            struct = self.fm.load_struct(name, seed=int(self.cfg.get("seed", 42)))
+            struct = self.fm.load_struct(name, seed=int(self.plan_cfg.get("seed", 42)))
             if self._frozen:
                 freeze(struct)
             self._structs[name] = struct

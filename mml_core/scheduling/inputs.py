@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -18,11 +18,20 @@ from mml_core.tasks.description import TaskDescription
 if TYPE_CHECKING:
     from mml_core.scheduling.ledger import Ledger
 
+KnownFiles: TypeAlias = "dict[str, tuple[tuple[int, int, int], FileInput]]"
+"""What files are that were looked at before, with the fingerprint each had then."""
+
 ALL = "*"
 """Stands for all methods where the steps that a step sees are listed."""
 
 _WHEN_AND_WHERE = ("created", "run", "step", "training_time")
 """Fields of a model that are other ones each time it is trained, though the model is the same."""
+_PARTS = {
+    "samples": "the samples",
+    "dataset": "the images",
+    "header": "the entries of the header",
+    "state": "the paths or models",
+}
 
 
 class FileInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +54,7 @@ class TaskInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A task whose struct a step took.
 
     Attributes:
-        header: Hash of its header, time of creation left out.
+        header: Hash of its header, without its time of creation and what stands below.
         samples: Hash of its sample table.
         dataset: Hash of the manifest of its dataset.
         state: Hash of the struct's paths and models as the step found them, each file by its content; empty
@@ -81,20 +90,19 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return what of these inputs is not the same now, in words; empty: nothing."""
         for name, was in self.tasks.items():
             found = now.tasks[name]
-            for part in ("header", "samples", "dataset", "state"):
+            for part, what in _PARTS.items():
                 if getattr(was, part) != getattr(found, part):
-                    what = "the paths and models" if part == "state" else f"the {part}"
-                    return f"{what} of task '{name}' are others" if part != "dataset" else f"{what} of task '{name}' is another"
+                    return f"{what} of task '{name}' differ"
         for step, sha256 in self.results.items():
             if sha256 != now.results[step]:
-                return f"the result of step {step} is another"
+                return f"the result of step {step} differs"
         for method, listed in self.listings.items():
             if listed != now.listings[method]:
-                return "it sees other steps" if method == ALL else f"it sees other steps {method}"
+                return f"it sees other steps {method}" if method != ALL else "it sees other steps"
         for key, path in self.global_files.items():
-            if self.files.get(path) != now.files.get(now.global_files[key]):
-                return f"the reused file of '{key}' is another"
-        return "" if self.return_value == now.return_value else "the return_value before it is another"
+            if self.files[path].sha256 != now.files[now.global_files[key]].sha256:
+                return f"the reused file of '{key}' differs"
+        return "the return_value before it differs" if self.return_value != now.return_value else ""
 
 
 @dataclass
@@ -104,12 +112,12 @@ class Asked:
     Attributes:
         results: Ids of the steps whose results it wanted.
         listings: Methods whose steps it listed, ``*`` for all.
-        global_keys: Global keys whose reused file it wanted.
+        global_files: Global keys whose reused file it took, with the file.
     """
 
     results: set[str] = field(default_factory=set)
     listings: set[str] = field(default_factory=set)
-    global_keys: set[str] = field(default_factory=set)
+    global_files: dict[str, str] = field(default_factory=dict)
 
 
 class Contents:
@@ -118,12 +126,10 @@ class Contents:
     Args:
         project: The project's folder.
         ledger: The run's ledger, which knows what the run itself has made.
-        known: What was found before in this process, by path, with the file's fingerprint.
+        known: What was found before in this process.
     """
 
-    def __init__(
-        self, project: Path, ledger: Ledger, known: dict[str, tuple[tuple[int, int, int], FileInput]]
-    ) -> None:
+    def __init__(self, project: Path, ledger: Ledger, known: KnownFiles) -> None:
         self._project = project
         self._ledger = ledger
         self._known = known
@@ -211,11 +217,9 @@ class Hashes:
 def task_input(description: TaskDescription, state: str) -> TaskInput:
     """Return a task as an input."""
     header = description.header
+    rest = msgspec.structs.replace(header, created="", samples_sha256="", dataset_sha256="")
     return TaskInput(
-        header=digest(msgspec.structs.replace(header, created="")),
-        samples=description.stored_sha256,
-        dataset=header.dataset_sha256,
-        state=state,
+        header=digest(rest), samples=description.stored_sha256, dataset=header.dataset_sha256, state=state
     )
 
 

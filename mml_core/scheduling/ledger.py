@@ -10,12 +10,34 @@ import msgspec
 from mml_core.files.artefacts import Artefact
 from mml_core.scheduling import sealed
 from mml_core.scheduling.changes import StructChange
+from mml_core.scheduling.inputs import FileInput, Inputs
 from mml_core.scheduling.plan import Plan
 from mml_core.storage.atomic import fsync_dir
 from mml_core.storage.links import commit_record
 
 _SUFFIX = ".json"
 _RECORD = "record.json"
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """That a step was not run: what another run had done was taken over.
+
+    Attributes:
+        project: The project of the run that did the step.
+        run: That run.
+        step: Id of the step, the same there.
+        files: The files it made, which stay where they are: path in this project, or absolute, to the hash.
+    """
+
+    project: str
+    run: str
+    step: str
+    files: dict[str, str] = {}
+
+    @property
+    def origin(self) -> str:
+        """The run that did the step, as ``project/run``."""
+        return f"{self.project}/{self.run}"
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,7 +60,10 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return_value: What it set that to, JSON text.
         artefacts: The files it made.
         structs: What it changed of TaskStructs, by task.
-        inputs: Tasks whose structs it took, with the hash of their sample tables.
+        inputs: What it used: tasks, results of other steps, files.
+        reads: Keys of the config that it read; what all steps have in common stands in the plan.
+        environment: Name of the record of the code it ran with.
+        taken: Where it was taken over from; None where it was run.
     """
 
     run: str
@@ -57,7 +82,18 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     return_value: msgspec.Raw = msgspec.Raw(b"null")
     artefacts: list[Artefact] = []
     structs: dict[str, StructChange] = {}
-    inputs: dict[str, str] = {}
+    inputs: Inputs = Inputs()
+    reads: list[str] = []
+    environment: str = ""
+    taken: Taken | None = None
+
+    def files(self) -> dict[str, FileInput]:
+        """The files that the step stands for: those it made, or those that it took over with another's."""
+        made = {each.path: FileInput(sha256=each.sha256, step=self.step) for each in self.artefacts}
+        if self.taken is None:
+            return made
+        origin = {"project": self.taken.project, "run": self.taken.run, "step": self.taken.step}
+        return {path: FileInput(sha256=sha256, **origin) for path, sha256 in self.taken.files.items()}
 
 
 class Ledger:
@@ -77,6 +113,7 @@ class Ledger:
         self._records: dict[int, StepRecord] = {}
         self._changes: dict[str, list[tuple[int, StructChange]]] = {}
         self._replaced: dict[str, list[int]] = {}
+        self._files: dict[str, tuple[int, FileInput]] = {}
         self.return_value_setters = 0
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(StepRecord)
@@ -176,6 +213,14 @@ class Ledger:
         """Files that are replaced, not numbered: path in the project to the steps that wrote it."""
         return self._replaced
 
+    def file(self, path: str) -> FileInput | None:
+        """A file that a step made or took over, as the last such step left it.
+
+        Args:
+            path: Its path in the project, or absolute.
+        """
+        return self._files[path][1] if path in self._files else None
+
     def _read(self, path: Path, position: int) -> StepRecord:
         remedy = f"Delete it to run the step again: rm '{path}'"
         body = sealed.read_sealed(path, remedy)
@@ -200,5 +245,8 @@ class Ledger:
         for artefact in record.artefacts:
             if artefact.number is None:
                 self._replaced.setdefault(artefact.path, []).append(position)
+        for made, file in record.files().items():
+            if self._files.get(made, (-1,))[0] < position:
+                self._files[made] = (position, file)
         if record.sets_return_value:
             self.return_value_setters |= 1 << position

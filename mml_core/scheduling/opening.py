@@ -15,6 +15,7 @@ from mml_core.plugins import PluginManager
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.continuing import apply_overrides
+from mml_core.scheduling.environments import Environment, environment_of
 from mml_core.scheduling.plan import Plan
 from mml_core.scheduling.providers import providers_of
 from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
@@ -36,6 +37,7 @@ class OpenRun:
         cfg: The stored config with the overrides of the present session.
         plugins: The plugins of this process.
         scheduler_class: The scheduler.
+        environment: What steps run with, where that was looked up already.
     """
 
     run: RunDirectory
@@ -43,6 +45,7 @@ class OpenRun:
     cfg: DictConfig
     plugins: PluginManager
     scheduler_class: type[AbstractBaseScheduler]
+    environment: Environment | None = None
 
     @property
     def steps(self) -> Plan:
@@ -56,6 +59,7 @@ class OpenRun:
         locations = Locations(data=Path(self.cfg.paths.data), results=self.run.project_path.parent)
         context = RunContext(plugins=self.plugins, locations=locations, run_dir=self.run.path)
         scheduler = self.scheduler_class.prepare(self.cfg, context)
+        scheduler._environment = self.environment
         if self.plan is not None:
             scheduler._routine.restore(self.plan.steps)
             scheduler._reuse_of_plan = self.plan.structs
@@ -78,7 +82,8 @@ def open_run(run_dir: Path) -> OpenRun:
     cfg = _stored_config(run, session.overrides, plugins)
     if unknown := [change for change in _changes(info, cfg, plugins) if change not in session.accepted]:
         raise VersionsChangedError(f"{'; '.join(unknown)}; a worker must have the versions of its run.")
-    return OpenRun(run, plan, cfg, plugins, scheduler_class(cfg))
+    found = scheduler_class(cfg)
+    return OpenRun(run, plan, cfg, plugins, found, environment_of(cfg, plugins, found))
 
 
 def reopen(
@@ -113,6 +118,7 @@ def reopen(
 def _stored_config(run: RunDirectory, overrides: Sequence[str], plugins: PluginManager) -> DictConfig:
     cfg = apply_overrides(run.config(), overrides, plugins)
     cfg.paths.results = str(run.project_path.parent)
+    cfg.proj = run.project_path.name
     return cfg
 
 

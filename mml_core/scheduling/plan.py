@@ -47,6 +47,21 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return describe_call(self.method, self.params)
 
 
+class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all steps of a run rest on, beside its seed.
+
+    Attributes:
+        scheduler: ``pkg.mod:Class`` of the scheduler.
+        reads: Keys of the config that were read outside of steps: in ``__init__``, hooks and
+            ``create_routine``.
+        config: The config in plain values, without what cannot change results.
+    """
+
+    scheduler: str = ""
+    reads: list[str] = []
+    config: dict[str, Any] = {}
+
+
 class _PlanFile(msgspec.Struct, kw_only=True):
     schema: int = 1
     run: str
@@ -55,6 +70,7 @@ class _PlanFile(msgspec.Struct, kw_only=True):
     config_sha256: str
     steps: list[PlanStep]
     structs: dict[str, Any]
+    basis: Basis = Basis()
 
 
 class Plan:
@@ -67,6 +83,7 @@ class Plan:
         threads: Threads of a step that does not say otherwise.
         config_sha256: Hash of the stored config.
         structs: What reuse attached to the tasks when the run began, by task, as stored JSON.
+        basis: What all steps rest on.
     """
 
     def __init__(
@@ -78,6 +95,7 @@ class Plan:
         threads: int = 1,
         config_sha256: str = "",
         structs: dict[str, Any] | None = None,
+        basis: Basis | None = None,
     ) -> None:
         self.run = run
         self.steps = tuple(steps)
@@ -85,6 +103,7 @@ class Plan:
         self.threads = threads
         self.config_sha256 = config_sha256
         self.structs = structs or {}
+        self.basis = basis or Basis()
         self._positions = {step.id: position for position, step in enumerate(self.steps)}
         if len(self._positions) < len(self.steps):
             raise PlanError("Two steps of the plan have one identity; each must be a step of its own.")
@@ -96,9 +115,17 @@ class Plan:
     def __iter__(self) -> Iterator[PlanStep]:
         return iter(self.steps)
 
+    def threads_of(self, step: PlanStep) -> int:
+        """The threads a step is given."""
+        return int(step.resources.get("threads", self.threads))
+
     def position(self, step_id: str) -> int | None:
         """Where the step stands in the plan; None when it is not in it."""
         return self._positions.get(step_id)
+
+    def steps_of(self, positions: int) -> Iterator[PlanStep]:
+        """The steps at some positions, a bit mask, in plan order."""
+        return (step for position, step in enumerate(self.steps) if positions >> position & 1)
 
     def ancestors(self, position: int) -> int:
         """The transitive ancestors of a step, as a bit mask over positions."""
@@ -138,6 +165,7 @@ class Plan:
                 for step in self.steps
             ],
             structs=self.structs,
+            basis=self.basis,
         )
         atomic.write_bytes(path, sealed.seal(msgspec.json.encode(stored)))
 
@@ -156,6 +184,7 @@ class Plan:
             threads=stored.threads,
             config_sha256=stored.config_sha256,
             structs=stored.structs,
+            basis=stored.basis,
         )
 
 

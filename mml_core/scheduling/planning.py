@@ -8,31 +8,41 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mml_core.files.reuse import AUTO, CLEAN_UP
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.changes import StructState
 from mml_core.scheduling.context import RunContext
+from mml_core.scheduling.fingerprints import config_values, counted
 from mml_core.scheduling.ledger import Ledger
-from mml_core.scheduling.plan import Plan
+from mml_core.scheduling.plan import Basis, Plan
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.target import scheduler_class
 
 
 def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str) -> Plan:
     """Let a prepared scheduler plan its steps, and note what reuse gives its tasks now."""
+    cfg = scheduler.plan_cfg
+    scheduler._reads.take()
     scheduler.create_routine()
+    reads = counted({*scheduler._common_reads, *scheduler._reads.take()})
     structs = {}
-    reuse = scheduler.cfg.get("reuse") or {}
-    if any(reuse.get(key) is not None for key in reuse if key != "clean_up"):
-        for name in scheduler.cfg.task_list:
+    reuse = cfg.get("reuse") or {}
+    if any(reuse.get(key) is not None for key in reuse if key not in (CLEAN_UP, AUTO)):
+        for name in cfg.task_list:
             state = StructState.of(scheduler.get_struct(name), scheduler.fm.project_path)
             structs[name] = {"paths": state.paths, "models": state.models}
     return Plan(
         run_id,
         scheduler._routine.steps(),
-        seed=int(scheduler.cfg.get("seed", 42)),
-        threads=int((scheduler.cfg.get("executor") or {}).get("threads") or 1),
+        seed=int(cfg.get("seed", 42)),
+        threads=int((cfg.get("executor") or {}).get("threads") or 1),
         config_sha256=config_sha256,
         structs=structs,
+        basis=Basis(
+            scheduler=f"{type(scheduler).__module__}:{type(scheduler).__qualname__}",
+            reads=reads,
+            config=config_values(cfg),
+        ),
     )
 
 

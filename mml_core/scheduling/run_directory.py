@@ -66,6 +66,11 @@ class RunDirectory:
         return self.path / "steps"
 
     @property
+    def environments_path(self) -> Path:
+        """What steps ran with, a record for each that there was."""
+        return self.path / "environments"
+
+    @property
     def failures_path(self) -> Path:
         """What failed, a file per step."""
         return self.path / "failures"

@@ -10,9 +10,11 @@ from typing import Any
 from mml_core.errors import MMLError
 from mml_core.files.artefacts import Artefact
 from mml_core.scheduling import values
-from mml_core.scheduling.changes import StructChange, StructState, apply_change
+from mml_core.scheduling.changes import StructChange, StructState, apply_change, stored_path
+from mml_core.scheduling.inputs import ALL, Asked, Contents, Hashes, Inputs, task_input
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.plan import Plan, PlanStep, step_id
+from mml_core.storage.hashing import digest
 from mml_core.tasks.struct import TaskStruct
 
 
@@ -34,14 +36,17 @@ class Results(Mapping[str, Any]):
         plan: The run's plan.
         ledger: The run's ledger.
         ancestors: Which steps are seen, a bit mask over positions in the plan.
+        asked: Where to note what is read.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, ancestors: int) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, ancestors: int, asked: Asked) -> None:
         self._plan = plan
         self._ledger = ledger
         self._ancestors = ancestors
+        self._asked = asked
 
     def __getitem__(self, key: str) -> Any:
+        self._asked.results.add(key)
         position = self._plan.position(key)
         record = None
         if position is not None and self._ancestors >> position & 1:
@@ -56,13 +61,15 @@ class Results(Mapping[str, Any]):
         return values.decode(record.value)
 
     def __contains__(self, key: object) -> bool:
+        self._asked.listings.add(ALL)
         position = self._plan.position(key) if isinstance(key, str) else None
         return position is not None and bool(self._ancestors >> position & 1)
 
     def __iter__(self) -> Iterator[str]:
-        return (step.id for position, step in enumerate(self._plan.steps) if self._ancestors >> position & 1)
+        return (step.id for step in self.steps())
 
     def __len__(self) -> int:
+        self._asked.listings.add(ALL)
         return bin(self._ancestors).count("1")
 
     def of(self, method: str, *params: Any, occurrence: int = 1) -> Any:
@@ -71,11 +78,13 @@ class Results(Mapping[str, Any]):
 
     def by_method(self, method: str) -> list[Any]:
         """Return what the steps of this method returned, in plan order."""
-        return [self[step.id] for step in self.steps() if step.method == method]
+        self._asked.listings.add(method)
+        return [self[step.id] for step in self._plan.steps_of(self._ancestors) if step.method == method]
 
     def steps(self) -> Iterator[PlanStep]:
         """The steps that are seen, in plan order."""
-        return (step for position, step in enumerate(self._plan.steps) if self._ancestors >> position & 1)
+        self._asked.listings.add(ALL)
+        return self._plan.steps_of(self._ancestors)
 
 
 class StepScope:
@@ -87,6 +96,7 @@ class StepScope:
         position: Of the step in the plan.
         project: The project's folder.
         load: Gives a fresh struct of a task as it was before any step.
+        contents: Tells what the files are that the step uses.
         seed: Seed of the step.
         threads: Threads of the step.
         attempt: The attempt's folder; None where nothing is written.
@@ -102,6 +112,7 @@ class StepScope:
         *,
         project: Path,
         load: Callable[[str], TaskStruct],
+        contents: Contents,
         seed: int,
         threads: int,
         attempt: Path | None = None,
@@ -118,20 +129,73 @@ class StepScope:
         self._ledger = ledger
         self._project = project
         self._load = load
+        self._contents = contents
+        self._asked = Asked()
         self._structs: dict[str, tuple[TaskStruct, StructState]] = {}
         self._inherited = return_value
 
     @property
+    def run(self) -> str:
+        """Id of the run."""
+        return self._plan.run
+
+    @property
     def results(self) -> Results:
         """The results this step sees."""
-        return Results(self._plan, self._ledger, self._plan.ancestors(self.position))
+        return Results(self._plan, self._ledger, self._plan.ancestors(self.position), self._asked)
 
-    def inputs(self) -> dict[str, str]:
-        """Names of the tasks whose structs the step took, with the hash of their sample tables."""
-        return {
-            name: str(getattr(struct.header, "samples_sha256", ""))
-            for name, (struct, _) in self._structs.items()
-        }
+    def global_path(self, key: str, path: Path) -> Path:
+        """Note that the step took the reused file of a global key, and return it."""
+        self._asked.global_files[key] = stored_path(path, self._project)
+        return path
+
+    def inputs(self) -> Inputs:
+        """What the step has used so far."""
+        hashes = Hashes(self._contents, self._project)
+        ancestors = self._plan.ancestors(self.position)
+        setters = self._ledger.return_value_setters & ancestors
+        for path in self._asked.global_files.values():
+            hashes.of_file(path)
+        return Inputs(
+            tasks={
+                name: task_input(struct.description, hashes.of_state(before))
+                for name, (struct, before) in self._structs.items()
+            },
+            results={step: self._result_hash(step, hashes) for step in sorted(self._asked.results)},
+            listings={
+                method: digest([s.id for s in self._plan.steps_of(ancestors) if method in (ALL, s.method)])
+                for method in sorted(self._asked.listings)
+            },
+            return_value=hashes.of_value(self._inherited) if setters else "",
+            global_files=self._asked.global_files,
+            files=hashes.files,
+        )
+
+    def use_again(self, inputs: Inputs, global_path: Callable[[str], Path]) -> Inputs:
+        """Use what the same step of another run has used, and return what that is here.
+
+        Args:
+            inputs: What it was there.
+            global_path: Gives the reused file of a global key.
+
+        Raises:
+            MMLError: A task or a file is not there.
+        """
+        for name in inputs.tasks:
+            self.struct(name)
+        self._asked.results.update(inputs.results)
+        self._asked.listings.update(inputs.listings)
+        for key in inputs.global_files:
+            self.global_path(key, global_path(key))
+        self.inherited_return_value()
+        return self.inputs()
+
+    def _result_hash(self, step: str, hashes: Hashes) -> str:
+        position = self._plan.position(step)
+        if position is None or not self._plan.ancestors(self.position) >> position & 1:
+            return ""
+        record = self._ledger.look_up(position)
+        return hashes.of_value(record.value) if record is not None else ""
 
     def struct(self, name: str) -> TaskStruct:
         """Return the struct of a task with what the step's ancestors changed; the same object every time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -19,13 +20,20 @@ from mml_core.scheduling import values
 from mml_core.scheduling.attempts import AttemptFolder, Attempts
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.executors import Event
+from mml_core.scheduling.fingerprints import counted
+from mml_core.scheduling.inputs import Contents
 from mml_core.scheduling.ledger import Ledger, StepRecord
 from mml_core.scheduling.plan import FINISH, Plan, PlanStep
+from mml_core.scheduling.provenance import provenance_of
+from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.run_records import Failure
 from mml_core.scheduling.scope import StepScope
 from mml_core.scheduling.seeding import seed_everything, step_seed
 from mml_core.scheduling.signals import SignalGuard
+from mml_core.scheduling.take_over import Library, find_offer, taken_over
 from mml_core.storage.leases import Lease, read_owner
+
+log = logging.getLogger(__name__)
 
 
 class ClaimLostError(LiveOwnerError):
@@ -68,6 +76,9 @@ class StepWorker:
         self._ledger = ledger
         self._attempts = attempts
         self._guard = guard
+        self._run = RunDirectory(ledger.folder.parent) if ledger.folder is not None else None
+        self._contents = Contents(scheduler.fm.project_path, ledger, scheduler._known_files)
+        self._environment_name = ""
         self._host = platform.node()
         self._notify = scheduler.plugins.notify
         hooks = scheduler.plugins.hook
@@ -130,6 +141,7 @@ class StepWorker:
                 value=values.decode(record.value) if failure is None and record is not None else None,
                 error=failure.error if failure is not None else None,
                 seconds=time.time() - started,
+                taken_from=record.taken.origin if record is not None and record.taken is not None else None,
             )
             self._notify("mml_step_finished", scheduler=self._scheduler, step=view, outcome=outcome)
         return Event(step.id, failure)
@@ -139,25 +151,16 @@ class StepWorker:
         self._guard.check()
         self._check_claim()
         folder = self._begin(step)
-        seed = step_seed(self._plan.seed, step.id)
-        threads = int(step.resources.get("threads", self._plan.threads))
-        scope = StepScope(
-            self._plan,
-            self._ledger,
-            position,
-            project=scheduler.fm.project_path,
-            load=scheduler._struct_before_step,
-            seed=seed,
-            threads=threads,
-            attempt=folder.path if folder is not None else None,
-            checkpoints=folder.checkpoints if folder is not None else (),
-            return_value=scheduler._return_value_before_steps,
-        )
+        if folder is not None and self._take_over(position, folder, started):
+            return
+        scope = self._scope(position, folder)
         if step.method == FINISH:
             scope.check_conflicts()
         scheduler.return_value = scope.inherited_return_value()
         scheduler._scope = scope
-        seed_everything(seed, threads)
+        scheduler._reads.take()
+        scheduler.fm.global_files.clear()
+        seed_everything(scope.seed, scope.threads)
         if folder is None:
             value = self._call(step)
             self._ledger.commit(position, self._record(scope, 1, value, started, _unchanged, []), None)
@@ -170,12 +173,78 @@ class StepWorker:
                 self._check_claim()
                 committed = self._ledger.commit(position, record, folder.path)
         with self._guard.deferred():
-            if committed:
-                self._publish(record, folder.path)
-            else:
-                remove_folder(folder.path)
-            if self._attempts is not None:
-                self._attempts.forget(step.id)
+            self._settle_attempt(folder, record, committed=committed)
+
+    def _take_over(self, position: int, folder: AttemptFolder, started: float) -> bool:
+        """Commit what another run has done of a step, where ``reuse.auto`` says so and nothing differs."""
+        scheduler = self._scheduler
+        projects = scheduler.fm.taken_over_from
+        if self._run is None or not projects or not scheduler.reuse_safe:
+            return False
+        if scheduler._library is None:
+            scheduler._library = Library(projects, self._run.path)
+        offer = find_offer(
+            scheduler._library,
+            self._plan,
+            position,
+            scheduler._runs_with(),
+            lambda: self._scope(position, folder),
+            scheduler.fm.global_path,
+        )
+        name = self._plan.steps[position].name
+        if offer.candidate is None:
+            log.debug("step %s is run: %s", name, offer.why_not)
+            return False
+        scope = self._scope(position, folder)
+        scope.use_again(offer.candidate.record.inputs, scheduler.fm.global_path)
+        record = taken_over(
+            offer.candidate,
+            scope,
+            scheduler.fm.project_path,
+            attempt=folder.number,
+            environment=self._environment(),
+            started=started,
+        )
+        with self._guard.deferred():
+            self._check_claim()
+            committed = self._ledger.commit(position, record, folder.path)
+            self._settle_attempt(folder, record, committed=committed)
+        log.info("step %s is taken over from %s", name, offer.candidate)
+        return True
+
+    def _scope(self, position: int, folder: AttemptFolder | None) -> StepScope:
+        step, scheduler = self._plan.steps[position], self._scheduler
+        return StepScope(
+            self._plan,
+            self._ledger,
+            position,
+            project=scheduler.fm.project_path,
+            load=scheduler._struct_before_step,
+            contents=self._contents,
+            seed=step_seed(self._plan.seed, step.id),
+            threads=self._plan.threads_of(step),
+            attempt=folder.path if folder is not None else None,
+            checkpoints=folder.checkpoints if folder is not None else (),
+            return_value=scheduler._return_value_before_steps,
+        )
+
+    def _settle_attempt(self, folder: AttemptFolder, record: StepRecord, *, committed: bool) -> None:
+        if committed:
+            self._publish(record, folder.path)
+        else:
+            remove_folder(folder.path)
+        if self._attempts is not None:
+            self._attempts.forget(record.step)
+
+    def _environment(self) -> str:
+        """Return the name of the record of what steps run with here, which is written first."""
+        if self._run is None:
+            return ""
+        if not self._environment_name:
+            environment = self._scheduler._runs_with()
+            environment.save(self._run.environments_path)
+            self._environment_name = environment.name
+        return self._environment_name
 
     def _check_claim(self) -> None:
         if self._lease is not None and self._lease.lost:
@@ -207,6 +276,8 @@ class StepWorker:
         returned = values.to_json_value(rewrite(value), f"What {step.name} returned")
         structs = scope.changed(rewrite)
         scope.check_own(structs, artefacts)
+        for key, path in self._scheduler.fm.global_files.items():
+            scope.global_path(key, path)
         return StepRecord(
             run=self._plan.run,
             step=step.id,
@@ -225,18 +296,14 @@ class StepWorker:
             artefacts=artefacts,
             structs=structs,
             inputs=scope.inputs(),
+            reads=counted(self._scheduler._reads.take()),
+            environment=self._environment(),
         )
 
     def _publish(self, record: StepRecord, folder: Path) -> None:
         extra = None
-        if record.artefacts:
-            extra = {
-                "method": record.method,
-                "params": values.decode(record.params),
-                "seed": record.seed,
-                "config_sha256": self._plan.config_sha256,
-                "inputs": record.inputs,
-            }
+        if record.artefacts and self._run is not None:
+            extra = provenance_of(self._plan, record, self._run.environments_path)
         self._scheduler.fm.publish(record.artefacts, folder, run=record.run, step=record.step, extra=extra)
 
     def _view(self, step: PlanStep) -> StepView:

@@ -69,6 +69,11 @@ class TaskDescription(HeaderView):
         return f"TaskDescription({self.name!r}, {self.task_type.value}, folder={str(self.folder)!r})"
 
     @property
+    def stored_sha256(self) -> str:
+        """SHA-256 of the sample table in the folder, which a tag does not change."""
+        return self._stored_sha256
+
+    @property
     def dataset_root(self) -> Path:
         """The folder that image and mask paths of the samples are relative to."""
         return self.data / "datasets" / self.header.dataset
