@@ -95,7 +95,7 @@ def _verify(store: ArtefactStore, *, as_json: bool) -> int:
     rows = []
     for record in store.records():
         try:
-            store.verify(record, content=True)
+            store.verify(record)
         except MMLError as error:
             rows.append({**_row(record), "problem": str(error)})
     show(rows, ("path", "problem"), as_json=as_json, empty="Every committed file is whole.")

@@ -179,18 +179,14 @@ class ArtefactStore:
                         with suppress(FileNotFoundError):
                             yield self.read(place / name)
 
-    def verify(self, record: ArtefactRecord, *, content: bool = False) -> Path:
+    def verify(self, record: ArtefactRecord) -> Path:
         """Return the path of an artefact that is what was committed.
-
-        Args:
-            record: Its record.
-            content: Whether to compare the hash, which reads the file, and not just the size.
 
         Raises:
             DamagedArtefactError: The file is missing, is no plain file, or differs.
         """
         path = self.project / record.artefact.path
-        problem = damage(path, record.artefact, content=content)
+        problem = damage(path, record.artefact)
         if problem:
             raise DamagedArtefactError(
                 f"'{path}' (run {record.run}, step {record.step}) {problem}, so it is not used; "
@@ -217,7 +213,7 @@ class ArtefactStore:
         return self.root / key / slot(task)
 
 
-def damage(path: Path, artefact: Artefact, *, content: bool) -> str:
+def damage(path: Path, artefact: Artefact) -> str:
     """Return how a file differs from the artefact it should be, or an empty string."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         return "is no plain file"
@@ -227,7 +223,7 @@ def damage(path: Path, artefact: Artefact, *, content: bool) -> str:
         return "is missing"
     if size != artefact.size:
         return f"has {size} bytes, not the {artefact.size} that were committed"
-    if content and sha256_file(path) != artefact.sha256:
+    if sha256_file(path) != artefact.sha256:
         return "has another content than was committed"
     return ""
 

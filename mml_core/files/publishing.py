@@ -80,7 +80,7 @@ class Publication:
             with named_failures(final), _same_file_system(final):
                 make_dirs(final.parent)
                 with suppress(FileNotFoundError):  # somebody else finishes the same record
-                    if not link_exclusive(source, final) and damage(final, artefact, content=True):
+                    if not link_exclusive(source, final) and damage(final, artefact):
                         raise TakenPathError(
                             f"'{final}' exists but is not from mml, which gave that name to a file of step "
                             f"{self.step}; move it away and continue the run."
@@ -123,7 +123,7 @@ class Publication:
             return False
         if self.untouched.get(source) == fingerprint(found):
             return True
-        if problem := damage(source, artefact, content=True):
+        if problem := damage(source, artefact):
             raise DamagedArtefactError(
                 f"'{source}', committed by step {self.step} of run {self.run} as '{artefact.path}', "
                 f"{problem}; restore it, or start the run anew."
@@ -136,7 +136,7 @@ class Publication:
         with suppress(FileNotFoundError):
             if known is not None and known == fingerprint(final.lstat()):
                 return
-        if problem := damage(final, artefact, content=True):
+        if problem := damage(final, artefact):
             raise DamagedArtefactError(
                 f"'{final}', committed by step {self.step} of run {self.run}, {problem}; "
                 "restore it, or start the run anew."

@@ -64,9 +64,7 @@ class Reuse:
         ReuseError: A key is not reusable, or a project does not exist.
     """
 
-    def __init__(
-        self, wanted: Mapping[str, Any], results: Path, assignments: Assignments, own: Path
-    ) -> None:
+    def __init__(self, wanted: Mapping[str, Any], results: Path, assignments: Assignments, own: Path) -> None:
         self._assignments = assignments
         self.auto = _auto(wanted.get(AUTO), results, own)
         self.global_files: dict[str, Path] = {}
@@ -161,7 +159,7 @@ class Reuse:
         with suppress(OSError):
             if self._sound.get(path) == fingerprint(path.lstat()):
                 return path
-        store.verify(record, content=True)
+        store.verify(record)
         self._sound[path] = fingerprint(path.lstat())
         return path
 
