@@ -123,6 +123,7 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
     """Refuse, before anything is written, a mode that is no scheduler, files of two owners, unknown tasks.
 
     Raises:
+        RefError: What a record of the mode or executor names cannot be imported; its plugin is named.
         ConflictError: Two plugins claim one path key, and the run uses one of them.
         SchedulerTargetError: ``mode.scheduler._target_`` is something else.
         TaskListError: The task list names a task twice, or not the pivot.
@@ -133,12 +134,25 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
     from mml_core.scheduling.target import scheduler_class
     from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
 
+    _resolve_records(cfg, plugins)
     scheduler_class(cfg)
     plugins.check_conflicts(providers_of(cfg, plugins))
     tasks = resolve_task_list(cfg)
     resolve_pivot(cfg, tasks)
     if tasks:
         _check_tasks(cfg.task_list, tasks, Path(cfg.paths.data), plugins)
+
+
+def _resolve_records(cfg: DictConfig, plugins: PluginManager) -> None:
+    """Import what the records of mode and executor name, where they are what runs."""
+    from omegaconf import OmegaConf
+
+    target = str(OmegaConf.select(cfg, "mode.scheduler._target_")).replace(":", ".")
+    for mode in plugins.schedulers.claims(str(OmegaConf.select(cfg, "mode.name"))):
+        if mode.record.target.replace(":", ".") == target:
+            plugins.resolve(mode)
+    for executor in plugins.executors.claims(str(OmegaConf.select(cfg, "executor.name"))):
+        plugins.resolve(executor)
 
 
 def _check_tasks(written: Iterable[str], tasks: Iterable[str], data: Path, plugins: PluginManager) -> None:

@@ -54,6 +54,20 @@ def test_in_a_run_an_observer_that_raises_silences_nobody(site, tmp_path):
     assert "body" in json.loads(outcome.read_text())
 
 
+def test_a_record_that_names_nothing_is_refused_by_its_plugin_before_a_run_begins(site, tmp_path):
+    site.install("count", MODE)
+    executor = "yield ExecutorSpec(name='far', target='mml_far.nowhere:Far')"
+    site.install("far", f"@hookimpl\ndef mml_executors():\n    {executor}")
+    for arguments, says in (
+        (["--mode=count"], "Plugin mml-plugin-count, mode 'count': Cannot load 'mml_count.scheduler:Count'"),
+        (["--mode=clean", "--executor=far"], "Plugin mml-plugin-far, executor 'far': Cannot load"),
+    ):
+        done = site.mml("run", *arguments)
+        assert done.returncode == 2
+        assert says in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "results").exists()
+
+
 def keys(**paths):
     lines = [f"    yield PathAssignment(key={key!r}, path={path!r})" for key, path in paths.items()]
     return "\n".join(["@hookimpl", "def mml_path_assignments():", *lines])
