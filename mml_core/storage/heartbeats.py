@@ -1,7 +1,12 @@
-"""One background thread per process that beats for every lease the process holds."""
+"""One background thread per process that beats for every lease the process holds.
+
+How many seconds a holder on another machine may be silent says the environment variable ``MML_LEASE_TTL``,
+which has to be the same for all processes that share the file system.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import threading
@@ -9,9 +14,17 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
+from mml_core.errors import MMLError
+
+TTL_VARIABLE = "MML_LEASE_TTL"
+_TTL = 60.0
 _BEAT_BYTES = 6
 _GIVEN_BACK = b"given back.."  # as long as a beat, and never one: beats are hexadecimal
 _TAIL = '"}'
+
+
+class LeaseTTLError(MMLError):
+    """``MML_LEASE_TTL`` is no number of seconds."""
 
 
 class Beating(Protocol):
@@ -19,6 +32,22 @@ class Beating(Protocol):
 
     def beat(self) -> None:
         """Change what others watch."""
+
+
+def usual_ttl() -> float:
+    """Return after how many seconds without a heartbeat a holder elsewhere is taken to be dead.
+
+    Raises:
+        LeaseTTLError: ``MML_LEASE_TTL`` is no number of seconds.
+    """
+    text = os.environ.get(TTL_VARIABLE) or str(_TTL)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise LeaseTTLError(f"{TTL_VARIABLE} is {text!r}; give a number of seconds above 0, or unset it.")
+    return seconds
 
 
 def with_beat(content: bytes) -> bytes:

@@ -6,15 +6,11 @@ by one exclusive ``link()``, so there is no moment at which two processes can bo
 and none at which a crash leaves a lease that nobody can take. The last file of the chain is the holder's.
 A file is put in place with its content, so none is ever seen empty. Where a full disk leaves no room for the
 file that giving back takes, the holder says in its own file that it is done, and counts as dead from then on.
-
-How long a holder on another machine may be silent says the environment variable ``MML_LEASE_TTL`` in seconds;
-it has to be the same for all processes that share the file system.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import secrets
 import time
@@ -24,7 +20,7 @@ from types import TracebackType
 
 import msgspec
 
-from mml_core.errors import LiveOwnerError, MMLError
+from mml_core.errors import LiveOwnerError
 from mml_core.storage import heartbeats
 from mml_core.storage.atomic import create_file, make_dirs
 from mml_core.storage.errors import WriteFailedError, named_failures
@@ -32,8 +28,6 @@ from mml_core.storage.hashing import sha256_bytes
 from mml_core.storage.links import link_exclusive
 from mml_core.storage.owners import Liveness, Owner
 
-TTL_VARIABLE = "MML_LEASE_TTL"
-_TTL = 60.0
 _POLLS_PER_TTL = 20
 _log = logging.getLogger(__name__)
 
@@ -51,10 +45,6 @@ class LeaseHeldError(LiveOwnerError):
         self.owner = owner
         who = owner.describe() if owner else "a process that cannot be told (its lease file is damaged)"
         super().__init__(f"'{path}' is held by {who}; wait for it to end, or stop it, and try again.")
-
-
-class LeaseTTLError(MMLError):
-    """``MML_LEASE_TTL`` is no number of seconds."""
 
 
 class _Node(msgspec.Struct, frozen=True):
@@ -102,7 +92,7 @@ class Lease:
             LeaseTTLError: ``MML_LEASE_TTL`` is no number of seconds.
             WriteFailedError: The disk is full, broken or read-only.
         """
-        ttl = _usual_ttl() if ttl is None else ttl
+        ttl = heartbeats.usual_ttl() if ttl is None else ttl
         while True:
             chain = _walk(path)
             if chain and not _is_dead(chain[-1], ttl=ttl, wait=wait):
@@ -152,10 +142,14 @@ class Lease:
         if self._descriptor is None or os.path.lexists(_successor(self.root, self.owner.token)):
             return True
         try:
-            there, ours = os.lstat(self.path), os.fstat(self._descriptor)
+            # Opened, as a network file system answers lstat from what it remembers.
+            descriptor = os.open(self.path, os.O_RDONLY)
         except OSError:
             return True
-        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+        try:
+            return not os.path.sameopenfile(descriptor, self._descriptor)
+        finally:
+            os.close(descriptor)
 
     def beat(self) -> None:
         """Show others that we live: change our own file in place, which no successor's can be hit by."""
@@ -233,18 +227,9 @@ def is_alive(path: Path, *, ttl: float | None = None) -> bool:
             calls, has seen no change for so long.
     """
     chain = _walk(path)
-    return bool(chain) and not _is_dead(chain[-1], ttl=_usual_ttl() if ttl is None else ttl, wait=False)
-
-
-def _usual_ttl() -> float:
-    text = os.environ.get(TTL_VARIABLE) or str(_TTL)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise LeaseTTLError(f"{TTL_VARIABLE} is {text!r}; give a number of seconds above 0, or unset it.")
-    return seconds
+    return bool(chain) and not _is_dead(
+        chain[-1], ttl=heartbeats.usual_ttl() if ttl is None else ttl, wait=False
+    )
 
 
 def _successor(root: Path, token: str) -> Path:

@@ -17,7 +17,7 @@ import pytest
 
 from mml_core.storage import heartbeats, owners
 from mml_core.storage.errors import WriteFailedError
-from mml_core.storage.leases import Lease, LeaseHeldError, LeaseTTLError, is_alive, read_owner
+from mml_core.storage.leases import Lease, LeaseHeldError, is_alive, read_owner
 from mml_core.storage.owners import Owner
 
 HOLDER = """
@@ -158,7 +158,7 @@ def test_the_ttl_can_be_set_by_the_environment(tmp_path: Path, monkeypatch: pyte
     Lease.acquire(path).release()
     for wrong in ("soon", "0", "-1", "nan", "inf"):
         monkeypatch.setenv("MML_LEASE_TTL", wrong)
-        with pytest.raises(LeaseTTLError, match=f"MML_LEASE_TTL is '{wrong}'"):
+        with pytest.raises(heartbeats.LeaseTTLError, match=f"MML_LEASE_TTL is '{wrong}'"):
             Lease.acquire(path)
 
 
