@@ -212,13 +212,15 @@ class Driver:
         step_id = event.step_id
         position = self._plan.position(step_id)
         assert position is not None
-        if event.failure is None and self._is_done(position):
-            return
+        if event.failure is None:
+            if self._is_done(position):
+                return
+            if self._others is not None and self._others.is_held(step_id):
+                self._held.add(step_id)  # how it failed before is of no concern while it is tried again
+                return
         failure = event.failure or (self._run.failure(step_id) if self._run is not None else None)
         if failure is not None:
             self._failed(failure)
-        elif self._others is not None and self._others.is_held(step_id):
-            self._held.add(step_id)
         else:
             self._died(step_id, event.how or "ended without a word")
 

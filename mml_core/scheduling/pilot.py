@@ -55,6 +55,7 @@ class Pilot:
             worker.settle()
             if self.ledger.look_up(position) is not None:
                 return Event(step_id)
+            self.run.forget_failure(step_id)
             event = worker.work(step_id)
             if event.failure is not None:
                 self.run.note_failure(event.failure)
@@ -78,8 +79,16 @@ class SharedRun:
         return step_id not in unpublished(self._run.attempts_path) or self._pilot.do(step_id).how != HELD
 
     def is_held(self, step_id: str) -> bool:
-        """Whether a live process works on a step."""
-        return self._pilot.claims.is_live(step_id)
+        """Whether a live process works on a step; the claim of one that has fallen silent is given up.
+
+        A worker could not do that: it is a new process, which has not seen for how long the other was silent.
+        """
+        claim = self._pilot.claims.take(step_id)
+        if claim is None:
+            return True
+        with claim:
+            Attempts(self._run.attempts_path, step_id).fence()
+        return False
 
 
 def drives_alone(run: RunDirectory) -> bool:
