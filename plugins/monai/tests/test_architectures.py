@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -142,6 +143,7 @@ def test_segmentation_nets_take_odd_sizes(name: str) -> None:
         assert network(torch.randn(1, 1, 37, 50)).shape == (1, 2, 37, 50)
 
 
+@pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize(("entry", "kwargs"), cases())
 def test_every_parameter_is_trained(entry: Any, kwargs: dict[str, Any]) -> None:
     """What a net does not use would be saved, and stop training on several devices."""
@@ -150,6 +152,27 @@ def test_every_parameter_is_trained(entry: Any, kwargs: dict[str, Any]) -> None:
     own_loss = getattr(network, "own_loss", None)
     (loss if own_loss is None else loss + own_loss).backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.usefixtures("deterministic")
+def test_unpooling_is_that_of_torch() -> None:
+    network = build("Quicknat", "semantic_segmentation", 1, 2, SIZE, num_filters=8).eval()
+    images = torch.randn(1, 1, 32, 48)
+    found = network(images)
+    torch.use_deterministic_algorithms(False)
+    unpools = [module for module in network.modules() if hasattr(module, "un_pool")]
+    assert unpools
+    for module in unpools:
+        module.un_pool = torch.nn.MaxUnpool2d(2)
+    assert torch.equal(network(images), found)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,10 @@ SEGMENTATION_NETS = {
     ),
     "VNet": ("segmentation:vnet", "V-Net"),
     "AHNet": ("segmentation:ahnet", "anisotropic hybrid network"),
-    "Quicknat": ("segmentation:quicknat", "QuickNAT; needs trainer.deterministic=warn on CUDA"),
+    "Quicknat": (
+        "segmentation:quicknat",
+        "QuickNAT, an encoder and decoder that remembers where maxima were",
+    ),
     "DiNTS": ("segmentation:dints", "searched topology, with every path in use"),
     "HighResNet": ("segmentation:highresnet", "dilated residual network at full resolution"),
     "MedNeXt": ("mednext:mednext", "ConvNeXt blocks in a U-shape"),

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mml_monai.backbones import drop_idle_norms
 from mml_monai.segmenter import Segmenter, refuse_supervision
@@ -184,13 +184,32 @@ def ahnet(
 
 
 def quicknat(
-    task_type: str, in_channels: int, out_channels: int, image_size: tuple[int, int], **kwargs: Any
+    task_type: str,
+    in_channels: int,
+    out_channels: int,
+    image_size: tuple[int, int],
+    *,
+    stride_pool: int = 2,
+    **kwargs: Any,
 ) -> Segmenter:
-    """Build QuickNAT; unpooling has no deterministic kernel on CUDA, set ``trainer.deterministic=warn``."""
+    """Build QuickNAT, a densely connected encoder and decoder that remembers where maxima were."""
     from monai.networks.nets.quicknat import Quicknat
 
-    net = Quicknat(num_classes=out_channels, num_channels=in_channels, **kwargs)
-    return Segmenter(net, divisor=16)
+    net = Quicknat(num_classes=out_channels, num_channels=in_channels, stride_pool=stride_pool, **kwargs)
+    for module in net.modules():
+        if isinstance(getattr(module, "un_pool", None), nn.MaxUnpool2d):
+            module.un_pool = _Unpool(module.un_pool.kernel_size, module.un_pool.stride)
+    return Segmenter(net, divisor=stride_pool**4)
+
+
+class _Unpool(nn.MaxUnpool2d):
+    """Puts maxima back where they were, deterministically, which torch's own kernels do not promise."""
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert isinstance(self.stride, tuple)
+        height, width = (length * stride for length, stride in zip(input.shape[2:], self.stride, strict=True))
+        empty = input.new_zeros(*input.shape[:2], height * width)
+        return empty.scatter(2, indices.flatten(2), input.flatten(2)).unflatten(2, (height, width))
 
 
 def dints(
