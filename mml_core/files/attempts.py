@@ -275,7 +275,8 @@ def remove_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError:
-        shutil.rmtree(folder, ignore_errors=False, onerror=_unless_gone)
+        with named_failures(folder):
+            shutil.rmtree(folder, ignore_errors=False, onerror=_unless_gone)
 
 
 def _unless_gone(function: Any, path: str, info: Any) -> None:

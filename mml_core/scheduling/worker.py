@@ -31,6 +31,7 @@ from mml_core.scheduling.scope import StepScope
 from mml_core.scheduling.seeding import seed_everything, step_seed
 from mml_core.scheduling.signals import SignalGuard
 from mml_core.scheduling.take_over import Library, find_offer, taken_over
+from mml_core.storage.errors import located_failures
 from mml_core.storage.leases import Lease, read_owner
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,8 @@ class StepWorker:
             self._ledger.commit(position, self._record(scope, 1, value, started, _unchanged, []), None)
             return
         with scheduler.fm.attempt(folder.path, f"{self._plan.run}/{step.id}") as attempt:
-            value = self._call(step)
+            with located_failures(folder.path):
+                value = self._call(step)
             with self._guard.deferred():
                 artefacts = attempt.seal()
                 record = self._record(scope, folder.number, value, started, attempt.rewrite, artefacts)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mml_core.storage.errors import named_failures
+from mml_core.storage.errors import located_failures, named_failures
 
 TEMP_PREFIX = ".tmp-"
 _AT_FDCWD = -100
@@ -20,18 +20,19 @@ _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
 
 def fsync_file(path: Path) -> None:
     """Force the content of a file to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _fsync(path, os.O_RDONLY)
 
 
 def fsync_dir(path: Path) -> None:
     """Force the entries of a folder (names made, renamed, removed) to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    _fsync(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
-        os.fsync(descriptor)
+        with located_failures(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -66,6 +66,21 @@ def named_failures(path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def located_failures(path: Path) -> Iterator[None]:
+    """Let an ``OSError`` of a full, broken or read-only disk that names no file name ``path``.
+
+    Args:
+        path: The file that is being written, or the folder in which it lies.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _ADVICE:
+            error.filename = str(path)
+        raise
+
+
 def lacks_hard_links(error: OSError) -> bool:
     """Tell whether ``os.link`` failed because the file system cannot do it at all."""
     return error.errno in _NO_LINKS
