@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
 from mml_core.config.locations import resolve_locations
 from mml_core.data.errors import PreprocessingError
@@ -23,7 +24,7 @@ def scheduler(task, results, tasks=("toy",), **mode):
     }
     locations = resolve_locations({"data": str(task.data), "results": str(results)})
     return PreprocessScheduler.prepare(
-        cfg, RunContext(plugins=PluginManager(builtin=True), locations=locations)
+        OmegaConf.create(cfg), RunContext(plugins=PluginManager(builtin=True), locations=locations)
     )
 
 
