@@ -54,7 +54,7 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
     if args.plan:
         from mml_core.cli.planning import show_stored_plan
 
-        return show_stored_plan(run.path, as_json=args.json)
+        return show_stored_plan(run.path, as_json=args.json, reasons=args.debug)
     if run.status == "done":
         print(f"The run {run.id} is finished; there is nothing to continue.")
         return 0

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
 
-COLUMNS = ("step", "waits_for", "needs", "state")
+_COLUMNS = ("step", "waits_for", "needs", "state")
 
 
-def show_plan(overrides: Sequence[str], plugins: PluginManager, *, as_json: bool) -> int:
-    """Print the plan of a run that would be started now; nothing is written."""
+def show_plan(
+    overrides: Sequence[str], plugins: PluginManager, *, as_json: bool, reasons: bool = False
+) -> int:
+    """Print the plan of a run that would be started now; nothing is written.
+
+    Args:
+        overrides: The overrides of the config.
+        plugins: The plugins of this process.
+        as_json: Whether to print JSON.
+        reasons: Whether to say why steps cannot be taken over from other runs.
+    """
     from mml_core.cli.job import check_job
     from mml_core.config.compose import compose, place
     from mml_core.config.validation import validate
@@ -25,15 +34,20 @@ def show_plan(overrides: Sequence[str], plugins: PluginManager, *, as_json: bool
     validate(cfg, plugins)
     check_job(cfg, plugins)
     rows = plan_of(cfg, RunContext(plugins=plugins, locations=place(cfg), run_dir=None))
-    show(rows, COLUMNS, as_json=as_json, empty="The plan has no steps.")
+    show(rows, _columns(reasons), as_json=as_json, empty="The plan has no steps.")
     return 0
 
 
-def show_stored_plan(run_dir: Path, *, as_json: bool) -> int:
-    """Print the plan of a run that was begun, with what is done; nothing is written."""
+def show_stored_plan(run_dir: Path, *, as_json: bool, reasons: bool = False) -> int:
+    """Print the plan of a run that was begun, with what is done; nothing is written (see `show_plan`)."""
     from mml_core.schedulers.tables import show
     from mml_core.scheduling.planning import plan_of_run
 
     empty = f"The run {run_dir.name} has not been planned yet."
-    show(plan_of_run(run_dir), COLUMNS, as_json=as_json, empty=empty)
+    rows = plan_of_run(run_dir, look_elsewhere=True)
+    show(rows, _columns(reasons), as_json=as_json, empty=empty)
     return 0
+
+
+def _columns(reasons: bool) -> Sequence[str]:
+    return (*_COLUMNS, "why_not") if reasons else _COLUMNS

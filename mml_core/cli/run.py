@@ -100,7 +100,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.plan:
         from mml_core.cli.planning import show_plan
 
-        return show_plan(job_overrides(args), plugins, as_json=args.json)
+        return show_plan(job_overrides(args), plugins, as_json=args.json, reasons=args.debug)
     from mml_core.cli.job import run_jobs
 
     return run_jobs(options, job_overrides(args), plugins, args)

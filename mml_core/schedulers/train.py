@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import ChainMap
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -44,11 +45,17 @@ class TrainScheduler(AbstractBaseScheduler):
     The weights of the last epoch are kept: choosing an epoch by the fold that is reported would leak.
     """
 
+    reuse_safe = True
+
     def __init__(self, cfg: DictConfig) -> None:
         super().__init__(cfg, available_subroutines=["train", "predict", "test"])
 
     def create_routine(self) -> None:
         """Plan the steps: per task an optional search, per fold training, prediction and test."""
+        with self.choosing_steps():
+            self._choose_steps()
+
+    def _choose_steps(self) -> None:
         from mml_core.learning.tuning import wanted
 
         train, predict, test = (name in self.subroutines for name in ("train", "predict", "test"))
@@ -260,7 +267,7 @@ class TrainScheduler(AbstractBaseScheduler):
         pipeline = load_pipeline(storage.pipeline)
         normalisation = pipeline.normalisation[task]
         datamodule = create_datamodule(
-            {**plain(self.cfg), "preprocessing": pipeline.preprocessing},
+            ChainMap({"preprocessing": pipeline.preprocessing}, self.cfg),
             struct.description,
             data_root=self.fm.data,
             fold=fold,

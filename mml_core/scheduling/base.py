@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -63,8 +64,8 @@ class AbstractBaseScheduler:
             compute, from the config it reads in its own process, the structs it takes by ``get_struct``,
             ``results``, ``return_value``, ``fm.global_path`` and its seed.
         cfg: The config, with tags applied to ``task_list``; not to be changed. What a step reads of it is
-            noted with the step, what ``__init__``, hooks and ``create_routine`` read with all of them.
-        plan_cfg: The same, for choosing which steps there are and for checks; what is read is not noted.
+            noted with the step, what ``__init__``, hooks and ``create_routine`` read with all of them (see
+            ``choosing_steps``).
         fm: The file manager.
         plugins: The plugins of this process.
         return_value: What the run returns.
@@ -79,19 +80,19 @@ class AbstractBaseScheduler:
             read_before = self._reads.take()
         else:  # constructed directly: what a subclass reads of the object that it was given is not seen
             self._reads, read_before = Reads(), [WHOLE]
-        self.plan_cfg: Any = (
+        self._plan_cfg: Any = (
             copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
         )
-        self._given_cfg: DictConfig = copy.deepcopy(self.plan_cfg)
+        self._given_cfg: DictConfig = copy.deepcopy(self._plan_cfg)
         if self._context is None:
-            self._context = RunContext.of(self.plan_cfg)
+            self._context = RunContext.of(self._plan_cfg)
         self.plugins: PluginManager = self._context.plugins
-        with open_dict(self.plan_cfg):
-            tasks = resolve_task_list(self.plan_cfg)
-            self._pivot = resolve_pivot(self.plan_cfg, tasks)
-            self.plan_cfg.task_list = tasks
+        with open_dict(self._plan_cfg):
+            tasks = resolve_task_list(self._plan_cfg)
+            self._pivot = resolve_pivot(self._plan_cfg, tasks)
+            self._plan_cfg.task_list = tasks
         self.available_subroutines: tuple[str, ...] = tuple(available_subroutines)
-        self._subroutines = _chosen(self.plan_cfg, self.available_subroutines)
+        self._subroutines = _chosen(self._plan_cfg, self.available_subroutines)
         self.return_value: Any = None
         self._return_value_before_steps = b"null"
         self._routine = Routine(self)
@@ -104,16 +105,16 @@ class AbstractBaseScheduler:
         self._environment: Environment | None = None
         self._library: Library | None = None
         locations = self._context.locations
-        paths = self.plan_cfg.get("paths") or {}
+        paths = self._plan_cfg.get("paths") or {}
         self.fm: MMLFileManager = MMLFileManager(
             data=Path(paths.get("data") or locations.data),
             results=Path(paths.get("results") or locations.results),
-            project=str(self.plan_cfg.get("proj") or "default"),
+            project=str(self._plan_cfg.get("proj") or "default"),
             plugins=self.plugins,
-            reuse=_plain(self.plan_cfg.get("reuse")),
+            reuse=_plain(self._plan_cfg.get("reuse")),
             run=self._context.run_id,
         )
-        self.cfg: Any = copy.deepcopy(self.plan_cfg)
+        self.cfg: Any = copy.deepcopy(self._plan_cfg)
         self._reads.track(self.cfg)
         self._reads.take()
         self._reads.note(*read_before)
@@ -198,6 +199,19 @@ class AbstractBaseScheduler:
         """
         return self._routine.add(method, params, after, resources)
 
+    @contextmanager
+    def choosing_steps(self) -> Iterator[None]:
+        """Read the config, in this block, only to choose which steps there are, or to check it.
+
+        What ``create_routine`` reads counts as read by every step; what it reads here does not.
+        """
+        noted = self._reads.take()
+        try:
+            yield
+        finally:
+            self._reads.take()
+            self._reads.note(*noted)
+
     def run(self) -> Any:
         """Run all steps and return ``return_value``; a scheduler runs once.
 
@@ -233,7 +247,7 @@ class AbstractBaseScheduler:
     @property
     def step_seed(self) -> int:
         """Seed of the running step, 0 to 2**63 - 1; outside of a step the run's seed."""
-        return self._scope.seed if self._scope is not None else int(self.plan_cfg.get("seed", 42))
+        return self._scope.seed if self._scope is not None else int(self._plan_cfg.get("seed", 42))
 
     @property
     def step_id(self) -> str:
@@ -338,9 +352,9 @@ class AbstractBaseScheduler:
         for struct in self._structs.values():
             freeze(struct)
         self._frozen = True
-        for cfg in (self.cfg, self.plan_cfg):
-            OmegaConf.set_readonly(cfg, True)
         self._common_reads = self._reads.take()
+        for cfg in (self.cfg, self._plan_cfg):
+            OmegaConf.set_readonly(cfg, True)
 
     def _enter(self, context: RunContext) -> AbstractBaseScheduler:
         """Join a run, where the scheduler was constructed before there was one."""
@@ -360,7 +374,7 @@ class AbstractBaseScheduler:
 
     def _struct_before_steps(self, name: str) -> TaskStruct:
         if name not in self._structs:
-            struct = self.fm.load_struct(name, seed=int(self.plan_cfg.get("seed", 42)))
+            struct = self.fm.load_struct(name, seed=int(self._plan_cfg.get("seed", 42)))
             if self._frozen:
                 freeze(struct)
             self._structs[name] = struct

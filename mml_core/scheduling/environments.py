@@ -101,7 +101,8 @@ def environment_of(cfg: Any, plugins: PluginManager, scheduler: type) -> Environ
     used = used_plugins(cfg, plugins)
     packages = {name: plugins.plugins[name].entry_point.partition(".")[0] for name in used}
     own, *bases = [each.__module__ for each in scheduler.__mro__ if each is not object]
-    packages.setdefault(own, own.partition(".")[0])
+    if own.partition(".")[0] not in packages.values():
+        packages[own] = own.partition(".")[0]
     known = set(packages.values())
     folders = {name: _places(package) for name, package in packages.items()}
     folders |= {module: _file_of(module) for module in bases if module.partition(".")[0] not in known}

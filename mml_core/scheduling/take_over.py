@@ -45,6 +45,11 @@ class Candidate:
     def __str__(self) -> str:
         return f"run {self.run.id} of project {self.run.project_path.name}"
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """The project and the run it is of."""
+        return {"project": self.run.project_path.name, "run": self.run.id}
+
     def files(self) -> dict[str, FileInput]:
         """The files that its record names: those it stands for, and those of its inputs."""
         return {**self.record.inputs.files, **self.record.files()}
@@ -94,11 +99,12 @@ class Library:
 
     def __init__(self, projects: Sequence[Path], own: Path | None) -> None:
         self.projects = tuple(projects)
-        self._runs = sorted(
-            (run for project in projects for run in _runs(project) if run.path != own),
-            key=lambda run: run.id,
-            reverse=True,
-        )
+        planned = [(_planned_at(run), run) for project in projects for run in _runs(project)]
+        self._runs = [
+            run
+            for at, run in sorted(planned, key=lambda each: each[0], reverse=True)
+            if at and run.path != own
+        ]
         self._ledgers: dict[Path, tuple[Plan, Ledger] | None] = {}
         self._environments: dict[Path, Environment] = {}
 
@@ -236,6 +242,14 @@ def paths_in(changes: Iterable[StructChange]) -> list[str]:
 def _runs(project: Path) -> Iterator[RunDirectory]:
     folder = project / RUNS
     return map(RunDirectory, folder.iterdir()) if folder.is_dir() else iter(())
+
+
+def _planned_at(run: RunDirectory) -> int:
+    """Return when a run was planned, in nanoseconds; 0 where it was not."""
+    try:
+        return run.plan_path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _moved(change: StructChange, move: Callable[[str], str]) -> StructChange:

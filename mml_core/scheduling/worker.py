@@ -215,20 +215,7 @@ class StepWorker:
         return True
 
     def _scope(self, position: int, folder: AttemptFolder | None) -> StepScope:
-        step, scheduler = self._plan.steps[position], self._scheduler
-        return StepScope(
-            self._plan,
-            self._ledger,
-            position,
-            project=scheduler.fm.project_path,
-            load=scheduler._struct_before_step,
-            contents=self._contents,
-            seed=step_seed(self._plan.seed, step.id),
-            threads=self._plan.threads_of(step),
-            attempt=folder.path if folder is not None else None,
-            checkpoints=folder.checkpoints if folder is not None else (),
-            return_value=scheduler._return_value_before_steps,
-        )
+        return step_scope(self._scheduler, self._plan, self._ledger, self._contents, position, folder)
 
     def _settle_attempt(self, folder: AttemptFolder, record: StepRecord, *, committed: bool) -> None:
         if committed:
@@ -311,6 +298,31 @@ class StepWorker:
     def _view(self, step: PlanStep) -> StepView:
         params = step.params.values() if isinstance(step.params, dict) else step.params
         return StepView(id=step.id, name=step.method, params=tuple(params))
+
+
+def step_scope(
+    scheduler: AbstractBaseScheduler,
+    plan: Plan,
+    ledger: Ledger,
+    contents: Contents,
+    position: int,
+    folder: AttemptFolder | None = None,
+) -> StepScope:
+    """Return a fresh scope of the step at a position of the plan; ``folder``: that of the attempt, if any."""
+    step = plan.steps[position]
+    return StepScope(
+        plan,
+        ledger,
+        position,
+        project=scheduler.fm.project_path,
+        load=scheduler._struct_before_step,
+        contents=contents,
+        seed=step_seed(plan.seed, step.id),
+        threads=plan.threads_of(step),
+        attempt=folder.path if folder is not None else None,
+        checkpoints=folder.checkpoints if folder is not None else (),
+        return_value=scheduler._return_value_before_steps,
+    )
 
 
 def _unchanged(value: Any) -> Any:
