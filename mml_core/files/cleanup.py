@@ -68,7 +68,10 @@ def clean_up(layout: Layout, artefacts: Iterable[Artefact], keys: Collection[str
                 if _remove(layout, store, artefact, path):
                     removed.append(path)
     for folder in (layout.temp, layout.attempts):
-        remove_folder(inside(layout.project, folder.relative_to(layout.project).as_posix()))
+        path = inside(layout.project, folder.relative_to(layout.project).as_posix())
+        if path.exists():
+            remove_folder(path)
+            fsync_dir(path.parent)  # a finished run is not cleaned up again
     return removed
 
 
