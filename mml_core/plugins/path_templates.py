@@ -20,9 +20,9 @@ _PLACEHOLDER = re.compile(r"(PROJ|TEMP|TASK|FILE)_(PATH|NAME)|\b[A-Z0-9_]+_(PATH
 
 def key_problem(key: str) -> str:
     """Return what is wrong with a path key, or an empty string."""
-    if _KEY.fullmatch(key) and key != "clean_up":
+    if _KEY.fullmatch(key) and key not in ("auto", "clean_up"):
         return ""
-    return "a key consists of a-z, 0-9 and '_', begins with a letter and is not 'clean_up'"
+    return "a key consists of a-z, 0-9 and '_', begins with a letter and is neither 'auto' nor 'clean_up'"
 
 
 def template_problems(template: str, *, reusable: bool) -> list[str]:
