@@ -17,6 +17,8 @@ from mml_core.learning.checkpoints import AtomicCheckpointIO
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known, section
 from mml_core.learning.progress import make_progress
 from mml_core.learning.quiet import silence_lightning
+from mml_core.learning.resuming import StepFits, StepTrainer
+from mml_core.learning.saving import CheckpointRule
 
 # What mml gives the trainer itself, and the config group that holds it where there is one.
 MANAGED = {
@@ -29,7 +31,6 @@ MANAGED = {
     "enable_model_summary": "callbacks.model_summary",
 }
 CALLBACK_OPTIONS = ("progress", "model_summary", "learning_rate", "checkpoint", "disabled_plugins")
-CHECKPOINT_OPTIONS = ("every_n_epochs", "every_n_train_steps", "keep")
 
 
 def create_trainer(
@@ -39,8 +40,9 @@ def create_trainer(
     log_dir: Path | None = None,
     callbacks: Iterable[Callback] = (),
     label: str = "",
+    fits: StepFits | None = None,
     **overrides: Any,
-) -> Trainer:
+) -> StepTrainer:
     """Make a trainer from the groups ``trainer``, ``callbacks`` and ``logging``.
 
     Args:
@@ -49,12 +51,22 @@ def create_trainer(
         log_dir: Where loggers write; ``default_root_dir/logs`` where None.
         callbacks: Further callbacks.
         label: What is trained, as the progress shows it.
+        fits: The fits of the step, with the checkpoints that earlier attempts at it left; where None there
+            were none, and this attempt writes into ``default_root_dir/checkpoints``.
         **overrides: Arguments of ``lightning.Trainer`` that win over the config.
 
     Raises:
         OptionError: If an argument is unknown or refused by Lightning, or a logger is not installed.
     """
-    trainer = _make_trainer(cfg, default_root_dir, log_dir, callbacks, label, overrides)
+    trainer = _make_trainer(
+        cfg,
+        default_root_dir,
+        log_dir,
+        callbacks,
+        label,
+        fits or StepFits(default_root_dir / "checkpoints"),
+        overrides,
+    )
     default_root_dir.mkdir(parents=True, exist_ok=True)
     return trainer
 
@@ -65,7 +77,7 @@ def check_trainer(cfg: Any) -> None:
     Raises:
         OptionError: As :func:`create_trainer` does.
     """
-    _make_trainer(cfg, Path(), None, (), "", {})
+    _make_trainer(cfg, Path(), None, (), "", StepFits(Path()), {})
 
 
 def _make_trainer(
@@ -74,12 +86,13 @@ def _make_trainer(
     log_dir: Path | None,
     callbacks: Iterable[Callback],
     label: str,
+    fits: StepFits,
     overrides: dict[str, Any],
-) -> Trainer:
+) -> StepTrainer:
     silence_lightning()
     arguments = _arguments(cfg, overrides)
     loggers = _make_loggers(cfg, log_dir or folder / "logs")
-    made = [*_make_callbacks(cfg, folder, label, has_logger=bool(loggers)), *callbacks]
+    made = [*_make_callbacks(cfg, label, has_logger=bool(loggers)), *callbacks]
     elastic = TorchElasticEnvironment.detect()
     # Naming the environment keeps Lightning from detecting SLURM and requeueing the job itself.
     plugins: list[Any] = [
@@ -90,8 +103,12 @@ def _make_trainer(
         plugins.append(_HalfPrecision(arguments.pop("precision")))
     if not elastic and arguments.get("devices", "auto") == "auto":
         arguments["devices"] = 1
+    rule = CheckpointRule.from_config(section(cfg, "callbacks").get("checkpoint"))
     try:
-        trainer = Trainer(
+        trainer = StepTrainer(
+            fits=fits,
+            rule=rule,
+            label=label or "fit",
             **arguments,
             default_root_dir=folder,
             logger=loggers or False,
@@ -134,7 +151,7 @@ class _HalfPrecision(HalfPrecision):
         return data
 
 
-def _make_callbacks(cfg: Any, folder: Path, label: str, *, has_logger: bool) -> list[Callback]:
+def _make_callbacks(cfg: Any, label: str, *, has_logger: bool) -> list[Callback]:
     options = section(cfg, "callbacks")
     require_known("callbacks", options, CALLBACK_OPTIONS)
     callbacks: list[Callback] = []
@@ -156,34 +173,7 @@ def _make_callbacks(cfg: Any, folder: Path, label: str, *, has_logger: bool) -> 
         raise OptionError(
             f"callbacks.disabled_plugins must be a list, found '{disabled}'; write [{disabled}]."
         )
-    checkpoint = dict(options.get("checkpoint") or {})
-    require_known("callbacks.checkpoint", checkpoint, CHECKPOINT_OPTIONS)
-    epochs, steps = checkpoint.get("every_n_epochs") or 0, checkpoint.get("every_n_train_steps") or 0
-    if epochs and steps:
-        raise OptionError(
-            "callbacks.checkpoint: set either every_n_epochs or every_n_train_steps to 0, found"
-            f" {epochs} and {steps}."
-        )
-    if epochs or steps:
-        callbacks.append(_make_checkpoint(folder / "checkpoints", epochs, steps, checkpoint.get("keep")))
     return callbacks
-
-
-def _make_checkpoint(folder: Path, epochs: int, steps: int, keep: int | None) -> Callback:
-    from lightning.pytorch.callbacks import ModelCheckpoint
-
-    # Newest first: the two kept by default leave one whole when the newest is damaged.
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="{epoch:05d}-{step:08d}",
-        auto_insert_metric_name=False,
-        monitor="step",
-        mode="max",
-        save_top_k=2 if keep is None else keep,
-        every_n_epochs=epochs or None,
-        every_n_train_steps=steps or None,
-        save_on_train_epoch_end=True if epochs else None,
-    )
 
 
 def _make_loggers(cfg: Any, folder: Path) -> list[Any]:

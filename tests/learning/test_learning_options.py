@@ -108,7 +108,7 @@ def test_wrong_trainer_arguments(arguments: dict[str, Any], message: str, tmp_pa
     [
         ("callbacks", {"progres": "none"}, "Did you mean 'progress'"),
         ("callbacks", {"progress": "fancy"}, "Choose one of"),
-        ("callbacks", {"checkpoint": {"every_n_epoch": 1}}, "Did you mean 'every_n_epochs'"),
+        ("callbacks", {"checkpoint": {"every_n_batch": 1}}, "Did you mean 'every_n_batches'"),
         ("callbacks", {"learning_rate": True}, "needs a logger"),
         ("callbacks", {"disabled_plugins": "wandb"}, r"write \[wandb\]"),
         ("logging", {"loggers": ["cvs"]}, "Did you mean 'csv'"),
@@ -150,7 +150,6 @@ def test_overfitting_is_on_the_first_batches(tmp_path: Path) -> None:
 def test_checking_a_trainer_writes_nothing(learning_config: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     cfg = learning_config(logging={"loggers": ["csv", "tensorboard"]})
-    cfg["callbacks"]["checkpoint"]["every_n_epochs"] = 1
     check_trainer(cfg)
     assert list(tmp_path.iterdir()) == []
 
