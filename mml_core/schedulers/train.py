@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections import ChainMap
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -134,9 +133,7 @@ class TrainScheduler(AbstractBaseScheduler):
             label=f"train {task}, fold {fold}",
             log_dir=self._log_dir(task, fold),
         )
-        began = time.monotonic()
         trainer.fit(model, datamodule=datamodule)
-        seconds = time.monotonic() - began
         if not math.isfinite(history.last.get(LOSS, 0.0)):
             log.warning(
                 "%s, fold %d: the training has diverged, its last loss is %s; lower optimizer.lr, or set"
@@ -158,7 +155,7 @@ class TrainScheduler(AbstractBaseScheduler):
             task=task,
             fold=fold,
             metrics={name: value for name, value in history.last.items() if name.startswith("val/")},
-            training_time=seconds,
+            training_time=trainer.fit_seconds,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             run=self.fm.layout.run,
             step=self.step_id,

@@ -25,10 +25,9 @@ from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
 from mml_core.tasks.models import ModelStorage
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
-
     from mml_core.data.datamodule import MMLDataModule
     from mml_core.learning.module import MMLModule
+    from mml_core.learning.resuming import StepTrainer
     from mml_core.plugins import PluginManager
     from mml_core.scheduling.environments import Environment
     from mml_core.scheduling.take_over import Library
@@ -305,14 +304,19 @@ class AbstractBaseScheduler:
 
     def create_trainer(
         self, task_struct: TaskStruct | None = None, *, callbacks: Sequence[Any] = (), **kwargs: Any
-    ) -> Trainer:
+    ) -> StepTrainer:
         """Return a Lightning trainer that checkpoints into this attempt's own folder.
+
+        Its ``fit`` needs nothing more: where an earlier attempt at the step was killed within this fit (the
+        n-th of the step), it goes on from the newest whole checkpoint; a signal waits for the end of the
+        running batch and for a checkpoint.
 
         Args:
             task_struct: The task that is trained; plugins choose callbacks by it.
-            callbacks: Further callbacks.
+            callbacks: Further callbacks; what they have to know after a kill is their ``state_dict``.
             **kwargs: Passed to ``mml_core.learning.trainer.create_trainer``.
         """
+        from mml_core.learning.resuming import StepFits
         from mml_core.learning.trainer import create_trainer
 
         scope = self._running("create_trainer")
@@ -320,10 +324,13 @@ class AbstractBaseScheduler:
         contributed = self.plugins.trainer_callbacks(self, task_struct, disabled=disabled)
         for provider, callback in contributed:
             log.info("Plugin %s adds the callback %s.", provider, type(callback).__name__)
+        if scope.fits is None:
+            scope.fits = StepFits(self.checkpoint_path, self.earlier_checkpoint_paths, scope.guard)
         return create_trainer(
             self.cfg,
             default_root_dir=_folder_of(scope),
             callbacks=[*callbacks, *(callback for _, callback in contributed)],
+            fits=scope.fits,
             **kwargs,
         )
 

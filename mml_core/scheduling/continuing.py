@@ -20,6 +20,7 @@ SAFE = (
     "loader.prefetch_factor",
     "logging",
     "callbacks.progress",
+    "callbacks.checkpoint",
     "trainer.enable_progress_bar",
     "debug",
     "on_error",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mml_core.errors import MMLError
 from mml_core.files.artefacts import Artefact
@@ -14,8 +14,12 @@ from mml_core.scheduling.changes import StructChange, StructState, apply_change,
 from mml_core.scheduling.inputs import ALL, Asked, Contents, Hashes, Inputs, task_input
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.plan import Plan, PlanStep, step_id
+from mml_core.scheduling.signals import SignalGuard
 from mml_core.storage.hashing import digest
 from mml_core.tasks.struct import TaskStruct
+
+if TYPE_CHECKING:
+    from mml_core.learning.resuming import StepFits
 
 
 class ResultError(MMLError, KeyError):
@@ -102,7 +106,14 @@ class StepScope:
         attempt: The attempt's folder; None where nothing is written.
         checkpoints: Checkpoint folders that earlier attempts at the step left, newest first.
         return_value: What the scheduler's ``return_value`` was before any step, JSON text.
+
+    Attributes:
+        guard: What asks the step to stop; None where nothing does.
+        fits: The trainings of the step, once there is one.
     """
+
+    guard: SignalGuard | None = None
+    fits: StepFits | None = None
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class SignalGuard:
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
         self._depth = 0
+        self._polled = False
         self._requested: int | None = None
         self._pid = os.getpid()
 
@@ -63,6 +64,24 @@ class SignalGuard:
             self._depth -= 1
         self.check()
 
+    @property
+    def requested(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self._requested is not None
+
+    @contextmanager
+    def polled(self) -> Iterator[None]:
+        """Let a signal wait until the block calls ``check``, or ends: it can stop in some places only.
+
+        Ctrl-C, pressed again, does not wait.
+        """
+        before, self._polled = self._polled, True
+        try:
+            yield
+        finally:
+            self._polled = before
+        self.check()
+
     def check(self) -> None:
         """Raise RunInterrupted if a signal asked to stop and nothing defers it."""
         if self._requested is not None and self._depth == 0:
@@ -74,5 +93,7 @@ class SignalGuard:
                 signal.signal(signum, signal.SIG_DFL)
                 os.kill(os.getpid(), signum)
             return
+        again = signum == signal.SIGINT == self._requested
         self._requested = signum
-        self.check()
+        if again or not self._polled:
+            self.check()

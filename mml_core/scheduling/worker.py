@@ -155,6 +155,7 @@ class StepWorker:
         if folder is not None and self._take_over(position, folder, started):
             return
         scope = self._scope(position, folder)
+        scope.guard = self._guard
         if step.method == FINISH:
             scope.check_conflicts()
         scheduler.return_value = scope.inherited_return_value()
