@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from mml_core.files.artefacts import ArtefactStore
+from mml_core.files.artefacts import Artefact, ArtefactStore, damage
 from mml_core.files.attempts import fingerprint
+from mml_core.files.errors import DamagedArtefactError
+from mml_core.files.layout import Layout
+from mml_core.files.publishing import replacing
 from mml_core.scheduling.changes import StructState, stored_path
 from mml_core.storage.hashing import digest, sha256_file
 from mml_core.tasks.description import TaskDescription
 
 if TYPE_CHECKING:
-    from mml_core.scheduling.ledger import Ledger
+    from mml_core.scheduling.ledger import Ledger, StepRecord
 
 KnownFiles: TypeAlias = "dict[str, tuple[tuple[int, int, int], FileInput]]"
 """What files are that were looked at before, with the fingerprint each had then."""
@@ -28,7 +32,7 @@ _WHEN_AND_WHERE = ("created", "run", "step", "training_time")
 """Fields of a model that are other ones each time it is trained, though the model is the same."""
 _PARTS = {
     "samples": "the samples",
-    "dataset": "the images",
+    "images": "the images",
     "header": "the entries of the header",
     "state": "the paths or models",
 }
@@ -56,13 +60,15 @@ class TaskInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         header: Hash of its header, without its time of creation and what stands below.
         samples: Hash of its sample table.
-        dataset: Hash of the manifest of its dataset.
+        images: Hash of the manifest of its dataset.
+        dataset: The name of that.
         state: Hash of the struct's paths and models as the step found them, each file by its content; empty
             where there are none.
     """
 
     header: str
     samples: str
+    images: str
     dataset: str
     state: str = ""
 
@@ -154,6 +160,52 @@ class Contents:
             self._known[stored] = (mark, self._look_up(path, mark[1]))
         return self._known[stored][1]
 
+    def check(self, stored: str) -> None:
+        """Refuse a file of this run that is not what its step has committed.
+
+        Args:
+            stored: Its path in the project, or absolute.
+
+        Raises:
+            DamagedArtefactError: It is missing, or damaged.
+        """
+        artefact, made = self._ledger.artefact(stored), self._ledger.file(stored)
+        if artefact is None or made is None or self._is_known(stored, made):
+            return
+        path = self._project / stored
+        problem = damage(path, artefact)
+        if problem and not self._is_replaced(artefact):
+            raise DamagedArtefactError(
+                f"'{path}', committed by step {made.step}, {problem}, so it is not used; restore it, or "
+                "start the run anew."
+            )
+        self._know(stored, made)
+
+    def trust(self, record: StepRecord) -> None:
+        """Take the files of a step for sound that this process has just published."""
+        if record.taken is None:
+            for stored, made in record.files().items():
+                self._know(stored, made)
+
+    def _is_known(self, stored: str, made: FileInput) -> bool:
+        try:
+            return self._known.get(stored) == (fingerprint((self._project / stored).lstat()), made)
+        except OSError:
+            return False
+
+    def _know(self, stored: str, made: FileInput) -> None:
+        with suppress(FileNotFoundError):  # replaced or cleaned up by now
+            self._known[stored] = (fingerprint((self._project / stored).lstat()), made)
+
+    def _is_replaced(self, artefact: Artefact) -> bool:
+        """Tell whether another step or run has put a sound file in the place of one that is not numbered."""
+        if artefact.number is not None:
+            return False
+        with replacing(Layout(self._project, ""), artefact):
+            record = ArtefactStore(self._project).find_path(artefact.path)
+            path = self._project / artefact.path
+            return record is not None and record.state == "live" and not damage(path, record.artefact)
+
     def _look_up(self, path: Path, size: int) -> FileInput:
         results = self._project.parent
         if path.is_relative_to(results) and len(path.relative_to(results).parts) > 1:
@@ -219,8 +271,22 @@ def task_input(description: TaskDescription, state: str) -> TaskInput:
     header = description.header
     rest = msgspec.structs.replace(header, created="", samples_sha256="", dataset_sha256="")
     return TaskInput(
-        header=digest(rest), samples=description.stored_sha256, dataset=header.dataset_sha256, state=state
+        header=digest(rest),
+        samples=description.stored_sha256,
+        images=header.dataset_sha256,
+        dataset=header.dataset,
+        state=state,
     )
+
+
+def files_in(value: Any, project: Path) -> Iterator[str]:
+    """Yield the absolute paths in what a step returned, as they are stored."""
+    if isinstance(value, str):
+        if value.startswith("/"):
+            yield stored_path(Path(value), project)
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from files_in(item, project)
 
 
 def _replaced(value: Any, replace: Callable[[str], str]) -> Any:

@@ -18,7 +18,7 @@ from mml_core.plugins import hookimpl, SchedulerSpec, PathAssignment, DatasetSpe
 
 MODE = {
     "one": 1, "early": 1, "common": 1, "source": 1, "linked": "${mode.source}", "node": {"deep": 1},
-    "unread": 1, "param": 1, "more": False, "planned": 1, "global": False, "returned": 1,
+    "unread": 1, "param": 1, "more": False, "keep": False, "planned": 1, "global": False, "returned": 1,
 }
 
 @hookimpl
@@ -30,6 +30,7 @@ def mml_schedulers():
 @hookimpl
 def mml_path_assignments():
     yield PathAssignment(key="drawn", path="PROJ_PATH/DRAWN/TASK_NAME/drawn.json", reusable=True)
+    yield PathAssignment(key="kept", path="PROJ_PATH/KEPT/kept.json")
     yield PathAssignment(key="shared", path="PROJ_PATH/SHARED/shared.json", reusable=True)
 
 @hookimpl
@@ -72,6 +73,8 @@ class Rests(AbstractBaseScheduler):
         self.add_step("use_result", taken.id, after=(taken,))
         self.add_step("use_name", named.id, after=(named,))
         self.add_step("use_file", task, after=(taken,))
+        if mode["keep"]:
+            self.add_step("keep", task, named.id, after=(taken, named))
         if mode["global"]:
             self.add_step("use_global", after=())
 
@@ -126,6 +129,12 @@ class Rests(AbstractBaseScheduler):
     def use_file(self, task):
         paths = self.get_struct(task).paths
         return self._ran({key: json.loads(path.read_text()) for key, path in sorted(paths.items())})
+
+    def keep(self, task, step):
+        path = self.fm.construct_saving_path(None, "kept")
+        read = [each.read_text() for each in self.get_struct(task).paths.values()]
+        path.write_text(json.dumps([read, self.results[step]]))
+        return self._ran(path)
 
     def use_global(self):
         return self._ran(self.fm.global_path("shared").read_text())

@@ -1,0 +1,73 @@
+"""Verifying what the runs of a project have recorded, and the files of other projects that they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from mml_core.config.run_directory import RUNS
+from mml_core.errors import MMLError
+from mml_core.scheduling.environments import Environment
+from mml_core.scheduling.ledger import Ledger, StepRecord
+from mml_core.scheduling.plan import Plan
+from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.storage.hashing import sha256_file
+
+
+def runs_in(project: Path) -> list[RunDirectory]:
+    """Return the runs of a project that have a plan, oldest name first."""
+    folder = project / RUNS
+    names = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [run for run in map(RunDirectory, names) if run.plan_path.exists()]
+
+
+def records_of(run: RunDirectory) -> Iterator[StepRecord]:
+    """Yield the commit records of a run.
+
+    Raises:
+        DamagedRecordError: The plan or a record is not what was written.
+    """
+    ledger = Ledger(Plan.load(run.plan_path), run.steps_path)
+    ledger.refresh()
+    yield from (record for _, record in ledger.records())
+
+
+def damaged_records(project: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each record of a project's runs that is not what was written, with what is wrong.
+
+    Files that a run took over from another project are among these where they are not what they were.
+    """
+    for run in runs_in(project):
+        try:
+            plan = run.load_plan()
+            run.done()
+        except (MMLError, OSError, msgspec.DecodeError) as error:
+            yield run.path, str(error)
+            continue
+        if plan is not None:
+            yield from _damaged_steps(run, plan)
+
+
+def _damaged_steps(run: RunDirectory, plan: Plan) -> Iterator[tuple[Path, str]]:
+    ledger, sound = Ledger(plan, run.steps_path), set()
+    for position, step in enumerate(plan.steps):
+        path = run.steps_path / f"{step.id}.json"
+        try:
+            record = ledger.look_up(position)
+            if record is not None and record.environment and record.environment not in sound:
+                path = run.environments_path / f"{record.environment}.json"
+                Environment.load(run.environments_path, record.environment)
+                sound.add(record.environment)
+        except (MMLError, OSError, msgspec.DecodeError) as error:
+            yield path, str(error)
+            continue
+        if record is not None and record.taken is not None:
+            for stored, sha256 in record.taken.files.items():
+                file = run.project_path / stored
+                if not Path(stored).is_absolute():
+                    continue  # of this project, whose own records tell
+                if not file.is_file() or sha256_file(file) != sha256:
+                    origin = record.taken.origin
+                    yield path, f"'{file}', taken over from {origin}, is not what it was, so it is not used."
