@@ -25,11 +25,13 @@ class Backend(Protocol):
         name: What it is, for the report.
         sees: What it sees, and what not.
         has_data: Whether it can record what was written, which a power loss is made from.
+        has_hosts: Whether it can give a command another machine's name.
     """
 
     name: str
     sees: str
     has_data: bool
+    has_hosts: bool
 
     @staticmethod
     def is_available() -> bool:

@@ -43,7 +43,13 @@ class Folder:
 
 @dataclass(eq=False)
 class Link:
-    """An inode of a symbolic link; where it leads is not known."""
+    """An inode of a symbolic link.
+
+    Attributes:
+        origin: One that leads to the same; None where it was made later, and where it leads is not known.
+    """
+
+    origin: Path | None = None
 
 
 Node: TypeAlias = File | Folder | Link
@@ -89,17 +95,25 @@ class Disk:
         top: The folder at ``root``.
         namings: All changes of names, in order.
         contents: All changes of contents, in order.
+        forced: The numbers of the barriers that forced something to the disk.
     """
 
     def __init__(self, root: Path, before: Folder, barriers: Iterable[Barrier]) -> None:
         self.root = root
         self.top = before
         self.namings: list[Naming] = []
-        self.contents: list[tuple[File, Content]] = []
+        self.contents: list[Content] = []
+        self.forced: list[int] = []
         self._inodes: dict[int, Node] = {}
         for barrier in barriers:
             if barrier.number and barrier.done:
                 getattr(self, f"_{barrier.call}")(barrier)
+
+    @property
+    def changes(self) -> Iterator[Naming | Content]:
+        """All that was done, names before contents."""
+        yield from self.namings
+        yield from self.contents
 
     def node(self, path: str) -> Node | None:
         """Return what a path stands for now."""
@@ -162,7 +176,7 @@ class Disk:
         if file is not None:
             content = Content(barrier)
             file.changes.append(content)
-            self.contents.append((file, content))
+            self.contents.append(content)
 
     def _open(self, barrier: Barrier) -> None:
         place = self._place(barrier.path)
@@ -209,6 +223,7 @@ class Disk:
     _truncate = _allocate = _write
 
     def _fsync(self, barrier: Barrier) -> None:
+        self.forced.append(barrier.number)
         file = self._file(barrier)
         if file is not None:
             for content in reversed(file.changes):
@@ -230,7 +245,7 @@ def folder_of(path: Path) -> Folder:
     if path.is_dir():
         for entry in path.iterdir():
             if entry.is_symlink():
-                first[entry.name] = Link()
+                first[entry.name] = Link(entry)
             else:
                 first[entry.name] = folder_of(entry) if entry.is_dir() else File(origin=entry)
     return Folder(first, dict(first))

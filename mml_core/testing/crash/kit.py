@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno as errnos
 import os
 import signal as signals
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mml_core.testing.crash.backends import Backend, choose_backend
 from mml_core.testing.crash.bench import Bench, Reference
-from mml_core.testing.crash.kills import Outcome, injured_and_continued
-from mml_core.testing.crash.points import KillPoint, kill_points, sampled, seed_of
+from mml_core.testing.crash.kills import injured_and_continued
+from mml_core.testing.crash.points import AnyPoint, kill_points, sampled, seed_of
+from mml_core.testing.crash.powerloss import loss_points, record, recovered
 from mml_core.testing.crash.report import CrashReport
 from mml_core.testing.crash.scenario import Scenario, scenario_of
+from mml_core.testing.crash.stops import stop_points, stopped_and_taken_over
 from mml_core.testing.crash.trial import Trial
 
 LASTING = ("ENOSPC", "EDQUOT")
@@ -64,7 +68,8 @@ class CrashKit:
             tasks: The tasks of the run.
             sample: How many kill points are run; None: all.
             seed: Of the sample; by default ``MML_CRASH_SEED``, or a new one, which is told.
-            signal: What the command is sent at the barrier: SIGKILL, SIGTERM, SIGINT, SIGUSR1.
+            signal: What the command is sent at the barrier: SIGKILL, SIGTERM, SIGINT, SIGUSR1. By SIGSTOP it
+                loses its lease, the run is taken over, and the stopped command must not commit any more.
             errno: With what the call fails there, instead of a signal; a full disk stays full.
             executor: What runs the steps; the results have to be those of the sequential one.
             volatile: Keys of JSON files that differ from run to run, beyond the usual ones.
@@ -77,18 +82,62 @@ class CrashKit:
             CrashFaultError: A fault was found.
             UndisturbedRunError: The command fails by itself.
         """
-        import errno as errnos
-
+        name = errnos.errorcode.get(errno, "")
         options: dict[str, Any] = {"executor": executor, "volatile": volatile, "ignored": ignored}
         bench = self._bench(scheduler, overrides, tasks, **options)
         reference = bench.reference()
-        name = errnos.errorcode.get(errno, "")
-        injury = name or signals.Signals(signal).name
-        report = self._report(bench, injury, reference)
+        report = self._report(bench, name or signals.Signals(signal).name, reference)
         if reference.is_repeatable:
             points = kill_points(reference.story, signal, errno, name in LASTING)
+            do = injured_and_continued
+            if signal == signals.SIGSTOP:
+                points, do = stop_points(points), stopped_and_taken_over
             chosen = self._choose(points, sample, seed, report, reference)
-            report.add(self._each(lambda point: injured_and_continued(bench, reference, point), chosen))
+            with ThreadPoolExecutor(self.workers) as pool:
+                report.add(pool.map(partial(do, bench, reference), chosen))
+        return self._told(report)
+
+    def power_loss(
+        self,
+        scheduler: str | type,
+        *overrides: str,
+        tasks: Sequence[str] = (),
+        sample: int | None = None,
+        seed: int | None = None,
+        volatile: Sequence[str] = (),
+        ignored: Sequence[str] = (),
+    ) -> CrashReport:
+        """Record a run of a scheduler, make the states that a power loss may leave, and continue each.
+
+        What was reported as committed must be there in each; what was not forced to the disk is lost as a
+        whole, but for the names, or in part, as the seed says.
+
+        Args:
+            scheduler: The name of a mode, or a scheduler's class.
+            *overrides: Overrides of the config.
+            tasks: The tasks of the run.
+            sample: How many states are made; None: all.
+            seed: Of the sample, and of what is lost.
+            volatile: Keys of JSON files that differ from run to run, beyond the usual ones.
+            ignored: Globs of files that are not looked at.
+
+        Returns:
+            The report.
+
+        Raises:
+            CrashFaultError: A fault was found.
+            UndisturbedRunError: The command fails by itself.
+            BackendError: The backend does not record what is written.
+        """
+        bench = self._bench(scheduler, overrides, tasks, volatile=volatile, ignored=ignored)
+        reference = bench.reference()
+        report = self._report(bench, "power loss", reference)
+        if reference.is_repeatable:
+            report.seed = seed_of(seed)
+            recording = record(bench)
+            points = loss_points(recording, report.seed)
+            chosen = self._choose(points, sample, report.seed, report, reference)
+            report.add(recovered(bench, reference, recording, chosen, self.workers))
         return self._told(report)
 
     def _bench(
@@ -124,21 +173,17 @@ class CrashKit:
 
     def _choose(
         self,
-        points: Sequence[KillPoint],
+        points: Sequence[AnyPoint],
         sample: int | None,
         seed: int | None,
         report: CrashReport,
         reference: Reference,
-    ) -> list[KillPoint]:
+    ) -> list[AnyPoint]:
         if sample is not None and sample < len(points):
             report.seed = seed_of(seed)
         chosen = sampled(points, sample, report.seed or 0)
-        report.count(points, chosen, dict(reference.picture.names))
+        report.count(points, chosen, reference.picture.names)
         return chosen
-
-    def _each(self, do: Callable[[KillPoint], Outcome], points: Iterable[KillPoint]) -> list[Outcome]:
-        with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(do, points))
 
     def _told(self, report: CrashReport) -> CrashReport:
         self.tell(report.summary())

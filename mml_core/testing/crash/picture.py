@@ -18,7 +18,7 @@ VOLATILE = frozenset(
 )
 """Keys of JSON files whose values differ from run to run; a scenario may name more."""
 
-_OF_ATTEMPT = ("attempt", "host", "pid", "run", "seconds", "started")
+_OF_ATTEMPT = ("attempt", "environment", "host", "pid", "run", "seconds", "started")
 _OF_MOMENT = ("created", "sha256", "size", "source")
 _ROOT, _RUN = "<root>", "<run>"
 

@@ -7,12 +7,28 @@ import random
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from mml_core.testing.crash.barriers import ROOM, Injury
 from mml_core.testing.crash.story import Moment, Phase, Story
 
 SEED = "MML_CRASH_SEED"
 """The environment variable that makes a sample the same again."""
+
+
+class Point(Protocol):
+    """Where a run is disturbed."""
+
+    @property
+    def moment(self) -> Moment:
+        """The barrier."""
+
+    @property
+    def is_boundary(self) -> bool:
+        """Whether all that is lost here is the process."""
+
+
+AnyPoint = TypeVar("AnyPoint", bound=Point)
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ def seed_of(given: int | None) -> int:
     return int(stored) if stored else random.SystemRandom().randrange(10**6)
 
 
-def sampled(points: Sequence[KillPoint], count: int | None, seed: int) -> list[KillPoint]:
+def sampled(points: Sequence[AnyPoint], count: int | None, seed: int) -> list[AnyPoint]:
     """Return ``count`` of the points in their order; None: all of them.
 
     Half of a sample falls right behind the commits of steps, as far as there are so many: there a result that
@@ -84,7 +100,7 @@ def sampled(points: Sequence[KillPoint], count: int | None, seed: int) -> list[K
     draw = random.Random(seed)
     boundaries = _one_each((point for point in points if point.is_boundary), _step_of)
     chosen = draw.sample(boundaries, min(len(boundaries), (count + 1) // 2))
-    groups: dict[str, list[KillPoint]] = {}
+    groups: dict[str, list[AnyPoint]] = {}
     for point in points:
         if point not in chosen:
             groups.setdefault(_step_of(point), []).append(point)
@@ -99,10 +115,10 @@ def sampled(points: Sequence[KillPoint], count: int | None, seed: int) -> list[K
     return sorted(chosen, key=lambda point: places[id(point)])
 
 
-def _step_of(point: KillPoint) -> str:
+def _step_of(point: Point) -> str:
     return point.moment.step
 
 
-def _one_each(points: Iterable[KillPoint], key: Callable[[KillPoint], str]) -> list[KillPoint]:
+def _one_each(points: Iterable[AnyPoint], key: Callable[[AnyPoint], str]) -> list[AnyPoint]:
     """Return the last point of each key."""
     return list({key(point): point for point in points}.values())

@@ -29,6 +29,7 @@ class PreloadBackend:
         "linked programs"
     )
     has_data = True
+    has_hosts = True
 
     @staticmethod
     def is_available() -> bool:

@@ -30,6 +30,7 @@ class PythonBackend:
     name = "Python's own functions"
     sees = "Python's writes only, not those of C and Rust code"
     has_data = False
+    has_hosts = False
 
     @staticmethod
     def is_available() -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mml_core.testing.crash.faults import Fault, joined
 from mml_core.testing.crash.kills import Outcome
-from mml_core.testing.crash.points import KillPoint
+from mml_core.testing.crash.points import Point
 
 _TOLD = 5
 
@@ -57,7 +57,7 @@ class CrashReport:
         """How many kill points there are."""
         return sum(points for _, points in self.steps.values())
 
-    def count(self, points: Sequence[KillPoint], chosen: Iterable[KillPoint], names: dict[str, str]) -> None:
+    def count(self, points: Sequence[Point], chosen: Iterable[Point], names: Mapping[str, str]) -> None:
         """Note what was chosen of all points."""
         taken = {id(point) for point in chosen}
         for point in points:

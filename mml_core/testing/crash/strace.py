@@ -50,6 +50,7 @@ class StraceBackend:
     name = "strace"
     sees = "all system calls but io_uring and memory maps; an injury may come some calls early or late"
     has_data = False
+    has_hosts = False
 
     @staticmethod
     def is_available() -> bool:

@@ -45,5 +45,5 @@ class SchedulerCrashSuite:
         """A call that fails once with an I/O error is named in one line, and the run can be continued."""
         self._injure(crash_kit, self.few, errno=errno.EIO)
 
-    def _injure(self, crash_kit: CrashKit, sample: int | None, **injury: int) -> None:
+    def _injure(self, crash_kit: CrashKit, sample: int | None, **injury: Any) -> None:
         crash_kit(self.mode, *self.overrides, tasks=self.tasks, sample=sample, **injury, **self.options)
