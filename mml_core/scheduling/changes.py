@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -73,6 +73,12 @@ class StructState:
                 )
             models.append(model.to_json(project))
         return cls(paths, models)
+
+    def files(self) -> Iterator[str]:
+        """The files that the paths and models name."""
+        yield from self.paths.values()
+        for model in self.models:
+            yield from (model["weights"], model["pipeline"], *model["predictions"].values())
 
     def change_to(self, later: StructState) -> StructChange:
         """Return what turns this state into the later one."""

@@ -221,6 +221,17 @@ class Ledger:
         """
         return self._files[path][1] if path in self._files else None
 
+    def artefact(self, path: str) -> Artefact | None:
+        """The artefact that the last step of this run to make one at a path left there.
+
+        Args:
+            path: Its path in the project.
+        """
+        if path not in self._files:
+            return None
+        record = self._records[self._files[path][0]]
+        return next((each for each in record.artefacts if each.path == path), None)
+
     def _read(self, path: Path, position: int) -> StepRecord:
         remedy = f"Delete it to run the step again: rm '{path}'"
         body = sealed.read_sealed(path, remedy)

@@ -11,7 +11,7 @@ from mml_core.errors import MMLError
 from mml_core.files.artefacts import Artefact
 from mml_core.scheduling import values
 from mml_core.scheduling.changes import StructChange, StructState, apply_change, stored_path
-from mml_core.scheduling.inputs import ALL, Asked, Contents, Hashes, Inputs, task_input
+from mml_core.scheduling.inputs import ALL, Asked, Contents, Hashes, Inputs, files_in, task_input
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.plan import Plan, PlanStep, step_id
 from mml_core.scheduling.signals import SignalGuard
@@ -41,13 +41,17 @@ class Results(Mapping[str, Any]):
         ledger: The run's ledger.
         ancestors: Which steps are seen, a bit mask over positions in the plan.
         asked: Where to note what is read.
+        check: Refuses a value over files that are damaged.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, ancestors: int, asked: Asked) -> None:
+    def __init__(
+        self, plan: Plan, ledger: Ledger, ancestors: int, asked: Asked, check: Callable[[Any], None]
+    ) -> None:
         self._plan = plan
         self._ledger = ledger
         self._ancestors = ancestors
         self._asked = asked
+        self._check = check
 
     def __getitem__(self, key: str) -> Any:
         self._asked.results.add(key)
@@ -62,7 +66,9 @@ class Results(Mapping[str, Any]):
                 else "is not planned"
             )
             raise ResultError(f"The result of step '{key}' cannot be seen: it {what}.")
-        return values.decode(record.value)
+        value = values.decode(record.value)
+        self._check(value)
+        return value
 
     def __contains__(self, key: object) -> bool:
         self._asked.listings.add(ALL)
@@ -153,7 +159,8 @@ class StepScope:
     @property
     def results(self) -> Results:
         """The results this step sees."""
-        return Results(self._plan, self._ledger, self._plan.ancestors(self.position), self._asked)
+        ancestors = self._plan.ancestors(self.position)
+        return Results(self._plan, self._ledger, ancestors, self._asked, self._check_files)
 
     def global_path(self, key: str, path: Path) -> Path:
         """Note that the step took the reused file of a global key, and return it."""
@@ -216,7 +223,11 @@ class StepScope:
             self._check_struct(name, changes)
             for _, change in changes:
                 apply_change(struct, change, self._project)
-            self._structs[name] = (struct, StructState.of(struct, self._project))
+            state = StructState.of(struct, self._project)
+            if self.attempt is not None:
+                for stored in state.files():
+                    self._contents.check(stored)
+            self._structs[name] = (struct, state)
         return self._structs[name][0]
 
     def changed(self, rewrite: Callable[[Any], Any]) -> dict[str, StructChange]:
@@ -244,7 +255,9 @@ class StepScope:
             record = self._ledger.record(last)
             assert record is not None
             self._inherited = bytes(record.return_value)
-        return values.decode(self._inherited)
+        value = values.decode(self._inherited)
+        self._check_files(value)
+        return value
 
     def check_conflicts(self) -> None:
         """Raise ConflictError where any two unordered steps that this one sees wrote one thing."""
@@ -271,6 +284,11 @@ class StepScope:
         """Return ``value`` as JSON text where it is not what the step began with, else None."""
         encoded = values.encode(values.to_json_value(value, f"The return_value after {self.step.name}"))
         return None if encoded == self._inherited else encoded
+
+    def _check_files(self, value: Any) -> None:
+        if self.attempt is not None:
+            for stored in files_in(value, self._project):
+                self._contents.check(stored)
 
     def _visible(self, ordered: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
         if not ordered:

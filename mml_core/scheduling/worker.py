@@ -295,6 +295,7 @@ class StepWorker:
         if record.artefacts and self._run is not None:
             extra = provenance_of(self._plan, record, self._run.environments_path)
         self._scheduler.fm.publish(record.artefacts, folder, run=record.run, step=record.step, extra=extra)
+        self._contents.trust(record)
 
     def _view(self, step: PlanStep) -> StepView:
         params = step.params.values() if isinstance(step.params, dict) else step.params

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,160 +18,7 @@ from mml_core.scheduling.run_directory import RunDirectory
 if TYPE_CHECKING:
     from mml_core.testing.fixtures import InlinePlugins, MMLProject, ProcessRunner, Result
 
-PLUGIN = """
-import os, signal, socket
-from mml_core.plugins import hookimpl, SchedulerSpec, PathAssignment
-
-if os.environ.get("LAB_HOST"):  # this process believes itself to be on another machine
-    socket.gethostname = lambda: os.environ["LAB_HOST"]
-
-def at(where, step):
-    '''Do to this process what LAB_AT says: SIGNAL@WHERE:METHOD, once for each process.'''
-    if os.environ.get("LAB_AT", "").partition("@")[2] == f"{where}:{step}":
-        number = getattr(signal, os.environ.pop("LAB_AT").partition("@")[0])
-        os.kill(os.getpid(), number)
-
-@hookimpl
-def mml_schedulers():
-    yield SchedulerSpec(name="lab", target="mml_lab.scheduler:Lab", defaults={"steps": [], "value": 0})
-
-@hookimpl
-def mml_path_assignments():
-    yield PathAssignment(key="drawn", path="PROJ_PATH/DRAWN/TASK_NAME/drawn.txt", reusable=True)
-    yield PathAssignment(key="last", path="PROJ_PATH/LAST/last.txt", numbered=False)
-
-@hookimpl
-def mml_step_started(scheduler, step):
-    at("before", step.name)
-
-@hookimpl
-def mml_step_finished(scheduler, step, outcome):
-    at("after", step.name)
-
-@hookimpl
-def mml_scheduler_created(scheduler):
-    from mml_core.scheduling import worker
-    from mml_core.scheduling.ledger import Ledger
-    publish, commit = scheduler.fm.publish, Ledger.commit
-    def publishing(artefacts, folder, **more):
-        at("committed", more["step"].partition("-")[0])
-        publish(artefacts, folder, **more)
-    def committing(ledger, position, record, folder):
-        at("sealed", record.method)
-        return commit(ledger, position, record, folder)
-    scheduler.fm.publish, Ledger.commit = publishing, committing
-"""
-
-SCHEDULER = """
-import os, random, subprocess, sys, threading, time
-from pathlib import Path
-from mml_core.api import AbstractBaseScheduler
-from mml_lab.plugin import at
-
-MARKS = Path(os.environ["LAB_MARKS"])
-
-class Lab(AbstractBaseScheduler):
-    def __init__(self, cfg):
-        super().__init__(cfg, available_subroutines=[])
-        if (MARKS / "broken-init").exists():
-            raise RuntimeError("broken before any step")
-
-    def create_routine(self):
-        for number, method in enumerate(self.cfg.mode.steps):
-            self.add_step(method, number, after=() if method in ("free", "wait") else None)
-
-    def mark(self, what, number=0):
-        with (MARKS / what).open("a") as file:
-            file.write(f"{what}-{number} {os.getpid()}\\n")
-
-    def save(self, key, text, **names):
-        path = self.fm.construct_saving_path(None, key, **names)
-        path.write_text(text)
-        return path
-
-    def draw(self, number):
-        self.mark("draw", number)
-        drawn = str(random.random())
-        path = self.save("drawn", drawn, task_name=f"a:{number}\\n../b")
-        self.save("last", drawn)
-        at("inside", "draw")
-        return {"drawn": drawn, "path": path}
-
-    def free(self, number):
-        self.mark("free", number)
-        path = self.save("drawn", str(number), task_name="free")
-        at("inside", "free")
-        return number
-
-    def wait(self, number):
-        self.mark("wait", number)
-        self.save("drawn", f"waited by {os.environ.get('LAB_NAME', 'nobody')}", task_name="wait")
-        at("inside", "wait")
-        while not (MARKS / "go").exists():
-            time.sleep(0.01)
-        return number
-
-    def fail_once(self, number):
-        self.mark("fail_once", number)
-        if not (MARKS / "mended").exists():
-            raise ValueError("not yet")
-
-    def scratch(self, number):
-        self.mark("scratch", number)
-        return {"scratch": self.save("temp", self.fm.layout.run, file_name="notes.txt")}
-
-    def reread(self, number):
-        self.mark("reread", number)
-        found = [Path(self.results[step]["scratch"]) for step in self.results if "scratch-" in step]
-        return [path.read_text() == self.fm.layout.run for path in found]
-
-    # one method for each way in which a step can spend its time
-
-    def _spend(self, kind, number):
-        self.mark(kind, number)
-        self.save("drawn", f"{kind} {random.random()}", task_name=kind)
-        return MARKS / f"go-{kind}"
-
-    def computing(self, number):
-        go = self._spend("computing", number)
-        while not go.exists():
-            sum(range(100_000))
-        return number
-
-    def sleeping(self, number):
-        go = self._spend("sleeping", number)
-        while not go.exists():
-            time.sleep(3600)
-        return number
-
-    def joining(self, number):
-        go = self._spend("joining", number)
-        if not go.exists():
-            thread = threading.Thread(target=time.sleep, args=(3600,), daemon=True)
-            thread.start()
-            thread.join()
-        return number
-
-    def swallowing(self, number):
-        go = self._spend("swallowing", number)
-        while not go.exists():
-            try:
-                time.sleep(3600)
-            except BaseException:
-                break
-        return number
-
-    def delegating(self, number):
-        go = self._spend("delegating", number)
-        if not go.exists():
-            subprocess.run(["sleep", "3600"], check=True)
-        return number
-
-    def before_finishing_hook(self):
-        self.mark("before_finishing_hook")
-        at("inside", "before_finishing_hook")
-        self.return_value = {step: self.results[step] for step in self.results}
-"""
+SOURCES = Path(__file__).parent / "lab"
 
 
 class Lab:
@@ -254,5 +102,35 @@ def lab(
     marks = mml_project.root / "marks"
     marks.mkdir()
     monkeypatch.setenv("LAB_MARKS", str(marks))
-    inline_plugin("lab", PLUGIN, {"scheduler.py": SCHEDULER})
+    texts = {path.name: path.read_text() for path in SOURCES.glob("*.py")}
+    inline_plugin("lab", texts.pop("plugin.py"), texts)
     yield Lab(mml_project, mml_process, marks)
+
+
+@pytest.fixture
+def tell(
+    record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+) -> Callable[[str], None]:
+    """Say in the summary of the session how many points or rounds a test has run."""
+    return lambda line: record_property("crash_kit", f"{request.node.name}: {line}")
+
+
+@pytest.fixture
+def chance(tell: Callable[[str], None]) -> random.Random:
+    """What a test chooses its points by; ``MML_CRASH_SEED`` repeats a choice."""
+    seed = int(os.environ.get("MML_CRASH_SEED") or random.SystemRandom().randrange(10**6))
+    tell(f"MML_CRASH_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def dots(lab: Lab) -> str:
+    """Create the task ``dots`` of the plugin, and return its name."""
+    from mml_core.plugins import PluginManager
+    from mml_core.tasks.creation import create_task
+    from mml_core.tasks.datasets import create_dataset
+
+    plugins = PluginManager.discover()
+    create_dataset(plugins.datasets.get("dots"), lab.project.data)
+    create_task(plugins.tasks.get("dots"), lab.project.data)
+    return "dots"

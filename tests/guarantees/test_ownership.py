@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from mml_core.storage.owners import Owner
 
 if TYPE_CHECKING:
     from mml_core.testing.fixtures import MMLProject
+
+Tell = Callable[[str], None]
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
@@ -102,11 +104,10 @@ for pid in starters:
 """
 
 
-def rounds_of_starters(lab: Any, count: int, rounds: int) -> None:
+def rounds_of_starters(lab: Any, count: int, rounds: int, tell: Tell) -> None:
     """In each round many processes continue a run whose owner was just killed."""
     ended = lab.run("draw", "wait", env={"LAB_AT": "SIGKILL@inside:wait"})
     assert ended.code == -signal.SIGKILL, ended
-    (run,) = lab.project.runs()
     for number in range(rounds):
         folder = lab.project.root / f"told-{number}"
         folder.mkdir()
@@ -131,18 +132,18 @@ def rounds_of_starters(lab: Any, count: int, rounds: int) -> None:
     lab.mark("go")
     assert lab.go_on().code == 0
     assert len(lab.records()) == 3
-    print(f"{rounds} rounds of {count} starters on {run.name}")
+    tell(f"{rounds} rounds of {count} starters")
 
 
-def test_g09_of_many_starters_on_one_run_one_wins_and_the_others_name_it(lab: Any) -> None:
+def test_g09_of_many_starters_on_one_run_one_wins_and_the_others_name_it(lab: Any, tell: Tell) -> None:
     """10 starters, 3 rounds, each on a run whose owner was just killed: one goes on, 9 name it (exit 3)."""
-    rounds_of_starters(lab, count=10, rounds=3)
+    rounds_of_starters(lab, count=10, rounds=3, tell=tell)
 
 
 @pytest.mark.long
-def test_g09_of_fifty_starters_one_wins_in_a_hundred_rounds(lab: Any) -> None:
+def test_g09_of_fifty_starters_one_wins_in_a_hundred_rounds(lab: Any, tell: Tell) -> None:
     """50 starters, 100 rounds: the same with 49 that name the one."""
-    rounds_of_starters(lab, count=50, rounds=100)
+    rounds_of_starters(lab, count=50, rounds=100, tell=tell)
 
 
 @pytest.mark.parametrize("where", ["inside", "sealed", "committed"])
@@ -254,7 +255,6 @@ def machines(mml_project: MMLProject, tmp_path: Path) -> Machines:
     tried = found.start("tried", "--version") if shutil.which("bindfs") else None
     if tried is None or tried.wait() != 0:
         why = "bindfs is not installed" if tried is None else tried.communicate()[1].strip()
-        print(f"skipped: {why}")
         pytest.skip(f"no two machines can be made here: {why}")
     return found
 
@@ -264,7 +264,7 @@ def is_stopped(pid: int) -> bool:
 
 
 @pytest.mark.long
-def test_g10_two_machines_that_cache_commit_each_step_once(lab: Any, machines: Machines) -> None:
+def test_g10_two_machines_that_cache_commit_each_step_once(lab: Any, machines: Machines, tell: Tell) -> None:
     """Pilots on mounts with cached attributes (bindfs), one of them stopped for too long, drain one run."""
     options = ("executor=processes", "executor.preload=[]", "executor.workers=1")
     begun = machines.start("first", *lab.arguments("fail_once", *["free"] * 100, options=options))
@@ -288,4 +288,4 @@ def test_g10_two_machines_that_cache_commit_each_step_once(lab: Any, machines: M
     assert lab.ran("free") == {f"free-{number}": 1 for number in range(1, 101)} | {step: 2}
     drawn = (machines.shared / "default" / "DRAWN" / "free").iterdir()
     assert sorted(int(path.read_text()) for path in drawn) == list(range(1, 101))
-    print("100 steps by two pilots, one of them taken over from a third")
+    tell("100 steps by two pilots, one of them taken over from a third")
