@@ -22,7 +22,7 @@ from mml_core.data.sources import FileSource, has_masks, mask_dtype
 from mml_core.data.statistics import ChannelStatistics
 from mml_core.data.store import FORMAT, MANIFEST, Manifest, Store, encode_manifest, read_manifest
 from mml_core.data.store_writer import ModalityWriter
-from mml_core.storage.atomic import publish_dir
+from mml_core.storage.atomic import make_dirs, publish_dir
 from mml_core.storage.hashing import sha256_file
 from mml_core.storage.leases import Lease
 from mml_core.tasks.description import (
@@ -79,7 +79,7 @@ def prepare_task(
         ImageError: An image cannot be read.
     """
     final = store_folder(description.data, preprocessing.prep_id, description.name)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_dirs(final.parent)
     with Lease.acquire(final.parent / f".{final.name}.lease"):
         outcome = _what_to_do(final, description.header, preprocessing)
         if outcome == "kept":
