@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from typing_extensions import override
 
 LOG_FILE = "log.txt"
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -17,7 +20,7 @@ def logging_to(run_dir: Path | None) -> Iterator[None]:
     if run_dir is None:
         yield
         return
-    handler = logging.FileHandler(run_dir / LOG_FILE, encoding="utf-8", delay=True)
+    handler = _LogFile(run_dir / LOG_FILE, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter(_FORMAT))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -42,3 +45,17 @@ def logging_on_console() -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that a full or broken disk costs lines, and the run nothing."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    @override
+    def close(self) -> None:
+        with suppress(OSError):  # what could not be written before
+            super().close()
