@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +38,12 @@ def disk_of(kilobytes: int, folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with pytest.raises(OSError, match="No space"), (folder / "filler").open("wb", 0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def is_one_clear_line(ended: Any, results: Path) -> bool:
@@ -72,3 +81,112 @@ def test_g14_a_run_on_a_full_disk_says_so_and_goes_on(lab: Any, chance: random.R
 def test_g14_a_run_on_a_disk_of_any_size_says_so_and_goes_on(lab: Any, tell: Tell) -> None:
     """The same on disks of 4 KiB to 900 KiB."""
     fill_disks(lab, [*range(4, 100, 4), *range(100, 900, 40)], tell)
+
+
+def test_g06_a_checkpoint_is_written_whole_with_a_full_tmpdir_on_another_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TMPDIR lies on another device that is full: the checkpoint is written, whole, beside its place."""
+    import torch
+
+    from mml_core.learning.checkpoints import AtomicCheckpointIO
+
+    elsewhere = tmp_path / "elsewhere"
+    with disk_of(64, elsewhere):
+        fill(elsewhere)
+        monkeypatch.setenv("TMPDIR", str(elsewhere))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        path = tmp_path / "checkpoints" / "last.ckpt"
+        for epoch in range(2):
+            AtomicCheckpointIO().save_checkpoint({"epoch": epoch, "w": torch.ones(50_000)}, path)
+        assert AtomicCheckpointIO().load_checkpoint(path)["epoch"] == 1
+        assert [each.name for each in path.parent.iterdir()] == ["last.ckpt"]
+        assert [each.name for each in elsewhere.iterdir()] == ["filler"]
+
+
+@pytest.mark.parametrize("room", [0, 4, 100, 200, 300])
+def test_g06_a_checkpoint_on_a_full_disk_raises_and_keeps_the_one_before(tmp_path: Path, room: int) -> None:
+    """On a full disk the write raises, names the file, and leaves the checkpoint that was there."""
+    import torch
+
+    from mml_core.learning.checkpoints import AtomicCheckpointIO
+    from mml_core.storage.errors import WriteFailedError
+
+    small, large = {"epoch": 1}, {"epoch": 2, "w": torch.ones(100_000)}
+    with disk_of(64 + room, tmp_path / "disk"):
+        path = tmp_path / "disk" / "last.ckpt"
+        AtomicCheckpointIO().save_checkpoint(small, path)
+        with pytest.raises(WriteFailedError, match=r"last\.ckpt': no space left on device"):
+            AtomicCheckpointIO().save_checkpoint(large, path)
+        assert AtomicCheckpointIO().load_checkpoint(path) == small
+        assert [each.name for each in path.parent.iterdir()] == ["last.ckpt"]
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write to a folder: by a mount for root, whom modes do not bind, else by modes."""
+    if os.geteuid():
+        paths = [folder, *folder.rglob("*")]
+        for path in paths:
+            path.chmod(path.stat().st_mode & ~0o222)
+        yield
+        for path in paths:
+            path.chmod(path.stat().st_mode | 0o200)
+        return
+    mount("--bind", str(folder), str(folder))
+    try:
+        mount("-o", "remount,bind,ro", str(folder))
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_g15_read_only_data_is_read(lab: Any, dots: str, mml_process: Any) -> None:
+    """On read-only data: info, the list of tasks, a plan, and a run whose steps take a task."""
+    data = lab.project.data
+    shutil.rmtree(data / "cache", ignore_errors=True)
+    before = listing(data)
+    with read_only(data):
+        for arguments in (("run", "--mode=info"), ("tasks",), ("doctor",)):
+            shown = mml_process(*arguments)
+            assert (shown.code, "Traceback" in shown.err) == (0, False), shown
+        assert dots in mml_process("tasks").out
+        ended = lab.run("attach", "use", options=(f"mode.task={dots}", f"--tasks={dots}"))
+        assert (ended.code, ended.err) == (0, "")
+    assert listing(data) == before
+
+
+def test_g15_read_only_data_is_trained_on(lab: Any, dots: str, mml_process: Any) -> None:
+    """On read-only data: train, without a prepared store and without statistics in the cache."""
+    data = lab.project.data
+    options = ("trainer.max_epochs=1", "trainer.accelerator=cpu", "preprocessing=none", "loader.batch_size=4")
+    before = listing(data)
+    with read_only(data):
+        ended = mml_process("run", "--mode=train", f"--tasks={dots}", "mode.folds=1", *options)
+        assert ended.code == 0, ended
+    assert listing(data) == before
+    assert any(path.startswith("PARAMETERS/dots/") for path in lab.project.files())
+
+
+def test_g15_read_only_results_are_refused_before_work_starts(lab: Any, mml_process: Any) -> None:
+    """On read-only results: one line names the folder, no step has begun; what only reads still works."""
+    assert lab.run("fail_once").code == 1
+    marks = lab.ran("fail_once", "draw")
+    with read_only(lab.project.results):
+        for proj in ("default", "new"):
+            refused = lab.run("draw", proj=proj)
+            assert refused.code == 2, refused
+            assert f"{lab.project.results}" in refused.err
+            assert refused.err.count("\n") == 1
+        refused = lab.go_on()
+        assert (refused.code, f"'{lab.project.results}" in refused.err) == (2, True), refused
+        assert refused.err.count("\n") == 1
+        assert mml_process("run", "--mode=info").code == 0
+        assert "fail_once(0)" in mml_process("runs").out
+    assert lab.ran("fail_once", "draw") == marks
+    lab.mark("mended")
+    assert lab.go_on().code == 0
