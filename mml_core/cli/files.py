@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (listing, why, verify):
         action.add_argument("--proj", default=DEFAULT_PROJECT, help="the project (default: default)")
         action.add_argument("--json", action="store_true", help="print JSON")
+    export = actions.add_parser("export", help="pack a project, with all records of it, into one archive")
+    export.add_argument("project", help="the project")
+    export.add_argument("file", help="the archive to write, .tar or .tar.gz")
+    unpack = actions.add_parser("import", help="unpack such an archive, when all in it is as its records say")
+    unpack.add_argument("file", help="the archive")
+    unpack.add_argument("--proj", help="name of the project (default: the one it had)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,6 +47,14 @@ def run(args: argparse.Namespace) -> int:
         from mml_core.cli.files_why import show_why
 
         return show_why(results, args.proj, args.file, as_json=args.json)
+    if args.action == "export":
+        from mml_core.cli.files_archive import export
+
+        return export(results, args.project, args.file)
+    if args.action == "import":
+        from mml_core.cli.files_archive import import_
+
+        return import_(results, args.file, args.proj)
     store = ArtefactStore(project_folder(results, args.proj))
     return _verify(store, as_json=args.json) if args.action == "verify" else _list(store, args)
 
@@ -75,7 +89,7 @@ def _verify(store: ArtefactStore, *, as_json: bool) -> int:
 
 def _damaged(store: ArtefactStore) -> Iterator[dict[str, Any]]:
     from mml_core.errors import MMLError
-    from mml_core.scheduling.verifying import damaged_records
+    from mml_core.scheduling.verifying import damaged_elsewhere, damaged_records
 
     for record in store.records():
         try:
@@ -83,7 +97,9 @@ def _damaged(store: ArtefactStore) -> Iterator[dict[str, Any]]:
         except MMLError as error:
             yield {**row_of(record), "problem": str(error)}
     for path, problem in damaged_records(store.project):
-        yield {"path": str(path.relative_to(store.project)), "problem": problem}
+        yield {"path": path.relative_to(store.project).as_posix(), "problem": problem}
+    for path, problem in damaged_elsewhere(store.project):
+        yield {"path": str(path), "problem": problem}
 
 
 def row_of(record: ArtefactRecord) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -35,10 +36,7 @@ def records_of(run: RunDirectory) -> Iterator[StepRecord]:
 
 
 def damaged_records(project: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each record of a project's runs that is not what was written, with what is wrong.
-
-    Files that a run took over from another project are among these where they are not what they were.
-    """
+    """Yield each record of a project's runs that is not what was written, with what is wrong."""
     for run in runs_in(project):
         try:
             plan = run.load_plan()
@@ -48,6 +46,21 @@ def damaged_records(project: Path) -> Iterator[tuple[Path, str]]:
             continue
         if plan is not None:
             yield from _damaged_steps(run, plan)
+
+
+def damaged_elsewhere(project: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each file of another project that a run took over and that is not what it was, with that."""
+    for run in runs_in(project):
+        with suppress(MMLError, OSError, msgspec.DecodeError):  # `damaged_records` tells
+            for record in records_of(run):
+                if record.taken is not None:
+                    for stored, sha256 in record.taken.files.items():
+                        path = Path(stored)
+                        if path.is_absolute() and (not path.is_file() or sha256_file(path) != sha256):
+                            yield (
+                                path,
+                                f"It was taken over from {record.taken.origin} and is not what it was.",
+                            )
 
 
 def _damaged_steps(run: RunDirectory, plan: Plan) -> Iterator[tuple[Path, str]]:
@@ -62,12 +75,3 @@ def _damaged_steps(run: RunDirectory, plan: Plan) -> Iterator[tuple[Path, str]]:
                 sound.add(record.environment)
         except (MMLError, OSError, msgspec.DecodeError) as error:
             yield path, str(error)
-            continue
-        if record is not None and record.taken is not None:
-            for stored, sha256 in record.taken.files.items():
-                file = run.project_path / stored
-                if not Path(stored).is_absolute():
-                    continue  # of this project, whose own records tell
-                if not file.is_file() or sha256_file(file) != sha256:
-                    origin = record.taken.origin
-                    yield path, f"'{file}', taken over from {origin}, is not what it was, so it is not used."
