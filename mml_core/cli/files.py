@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = actions.add_parser(
         "verify", help="compare files and records with the hashes that were committed"
     )
-    for action in (listing, why, verify):
+    prune = actions.add_parser("prune", help="remove what nothing needs any more; shows it and asks first")
+    prune.add_argument("--yes", action="store_true", help="remove what is found without asking")
+    for action in (listing, why, verify, prune):
         action.add_argument("--proj", default=DEFAULT_PROJECT, help="the project (default: default)")
         action.add_argument("--json", action="store_true", help="print JSON")
     export = actions.add_parser("export", help="pack a project, with all records of it, into one archive")
@@ -47,6 +49,10 @@ def run(args: argparse.Namespace) -> int:
         from mml_core.cli.files_why import show_why
 
         return show_why(results, args.proj, args.file, as_json=args.json)
+    if args.action == "prune":
+        from mml_core.cli.files_prune import prune
+
+        return prune(results, args)
     if args.action == "export":
         from mml_core.cli.files_archive import export
 
