@@ -163,9 +163,6 @@ def describe(dataset, builder):
 """
 
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
-
 @dataclass
 class Rests:
     """Runs the plugin's schedulers.
