@@ -66,7 +66,7 @@ class CleanScheduler(AbstractBaseScheduler):
             subroutine: ``temp`` or ``download``.
 
         Returns:
-            How many entries were removed.
+            How many of the entries are gone, whichever attempt at the step removed them.
         """
         root = self.fm.project_path if subroutine == "temp" else self.fm.data
         removed = 0
@@ -75,7 +75,7 @@ class CleanScheduler(AbstractBaseScheduler):
             with _unclaimed(self.fm.project_path, _run_of(name)) as free:
                 if free and path.exists():
                     path.unlink() if path.is_file() else remove_folder(path)
-                    removed += 1
+            removed += not path.exists()
         return removed
 
     def before_finishing_hook(self) -> None:

@@ -15,7 +15,7 @@ from mml_core.testing.crash.barriers import Barrier
 from mml_core.testing.crash.disk import Folder, Node, folder_of
 from mml_core.testing.crash.faults import Fault, FaultKind
 from mml_core.testing.crash.lint import Lint
-from mml_core.testing.crash.picture import Picture, differences, take_picture
+from mml_core.testing.crash.picture import Picture, differences, runs_below, take_picture
 from mml_core.testing.crash.scenario import Scenario
 from mml_core.testing.crash.story import Story
 from mml_core.testing.crash.trial import Ended, Trial
@@ -92,6 +92,13 @@ class Bench:
                 parts[name] = folder_of(path)
         return Folder(parts, dict(parts))
 
+    def continuation(self, trial: Trial) -> list[str]:
+        """Return the arguments that go on with the run of a trial, or start it where it never began."""
+        begun = [run for run in runs_below(trial.results, self.results) if (run / "run.json").exists()]
+        if not begun:
+            return self.scenario.command()
+        return ["run", "--continue", "--proj", begun[-1].parent.parent.name]
+
     def picture(self, trial: Trial) -> Picture:
         """Take the picture of a trial."""
         return take_picture(trial.root, self.scenario, self.results)
@@ -141,7 +148,7 @@ class Bench:
             trial.root,
             self.before(),
             numbered_on([earlier, commands[-1].barriers]),
-            artefacts={f"results/{project}/{path}" for project, _, _, path, _, _ in picture.artefacts},
+            artefacts=picture.paths,
             names=dict(picture.names),
             given_twice=self._given_twice,
             since=max((barrier.number for barrier in earlier), default=0) + 1,

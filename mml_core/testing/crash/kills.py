@@ -43,7 +43,7 @@ def injured_and_continued(bench: Bench, reference: Reference, point: KillPoint) 
         _judge_end(judge, point, trial, injured)
         commands = [injured]
         if injured.code != 0:
-            commands.append(trial.run(bench.scenario.continuation(), timeout=bench.timeout))
+            commands.append(trial.run(bench.continuation(trial), timeout=bench.timeout))
             judge.executions(commands[-1], committed)
         judge.result(trial, commands)
     finally:

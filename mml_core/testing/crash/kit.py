@@ -15,7 +15,7 @@ from typing import Any
 from mml_core.testing.crash.backends import Backend, choose_backend
 from mml_core.testing.crash.bench import Bench, Reference
 from mml_core.testing.crash.kills import injured_and_continued
-from mml_core.testing.crash.points import AnyPoint, kill_points, sampled, seed_of
+from mml_core.testing.crash.points import AnyPoint, kill_points, of_methods, sampled, seed_of
 from mml_core.testing.crash.powerloss import loss_points, record, recovered
 from mml_core.testing.crash.report import CrashReport
 from mml_core.testing.crash.scenario import Scenario, scenario_of
@@ -52,6 +52,7 @@ class CrashKit:
         scheduler: str | type,
         *overrides: str,
         tasks: Sequence[str] = (),
+        methods: Sequence[str] = (),
         sample: int | None = None,
         seed: int | None = None,
         signal: int = signals.SIGKILL,
@@ -66,6 +67,7 @@ class CrashKit:
             scheduler: The name of a mode, or a scheduler's class.
             *overrides: Overrides of the config.
             tasks: The tasks of the run.
+            methods: Only in steps of these methods the run is disturbed; empty: everywhere.
             sample: How many kill points are run; None: all.
             seed: Of the sample; by default ``MML_CRASH_SEED``, or a new one, which is told.
             signal: What the command is sent at the barrier: SIGKILL, SIGTERM, SIGINT, SIGUSR1. By SIGSTOP it
@@ -92,6 +94,7 @@ class CrashKit:
             do = injured_and_continued
             if signal == signals.SIGSTOP:
                 points, do = stop_points(points), stopped_and_taken_over
+            points = of_methods(points, methods)
             chosen = self._choose(points, sample, seed, report, reference)
             with ThreadPoolExecutor(self.workers) as pool:
                 report.add(pool.map(partial(do, bench, reference), chosen))
@@ -102,6 +105,7 @@ class CrashKit:
         scheduler: str | type,
         *overrides: str,
         tasks: Sequence[str] = (),
+        methods: Sequence[str] = (),
         sample: int | None = None,
         seed: int | None = None,
         volatile: Sequence[str] = (),
@@ -116,6 +120,7 @@ class CrashKit:
             scheduler: The name of a mode, or a scheduler's class.
             *overrides: Overrides of the config.
             tasks: The tasks of the run.
+            methods: Only in steps of these methods the run is disturbed; empty: everywhere.
             sample: How many states are made; None: all.
             seed: Of the sample, and of what is lost.
             volatile: Keys of JSON files that differ from run to run, beyond the usual ones.
@@ -135,7 +140,7 @@ class CrashKit:
         if reference.is_repeatable:
             report.seed = seed_of(seed)
             recording = record(bench)
-            points = loss_points(recording, report.seed)
+            points = of_methods(loss_points(recording, report.seed), methods)
             chosen = self._choose(points, sample, report.seed, report, reference)
             report.add(recovered(bench, reference, recording, chosen, self.workers))
         return self._told(report)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mml_core.testing.crash.scenario import Scenario
@@ -32,7 +32,8 @@ class Picture:
         value: What it returned.
         steps: Step id to what its record says.
         files: Path relative to the trial's root → hash of the content.
-        artefacts: The provenance records: key, task, path, number and state of each.
+        artefacts: The provenance records: project, key, task, path and state of each.
+        paths: Where they lie, relative to the trial's root.
         left: What lies where nothing should be after a run: attempts, temporary files.
         names: Step id to the step as a reader knows it.
     """
@@ -41,7 +42,8 @@ class Picture:
     value: Any
     steps: Mapping[str, Any]
     files: Mapping[str, str]
-    artefacts: tuple[tuple[Any, ...], ...]
+    artefacts: tuple[tuple[str, ...], ...]
+    paths: frozenset[str]
     left: tuple[str, ...]
     names: Mapping[str, str]
 
@@ -75,17 +77,22 @@ def take_picture(root: Path, scenario: Scenario, before: Path) -> Picture:
             continue  # it never began
         finished = run.done()
         done = done or finished is not None
-        value = plain.of(decode(finished.return_value)) if finished is not None else value
+        value = decode(finished.return_value) if finished is not None else value
         names |= {step.id: step.name for step in plan}
         ledger = Ledger(plan, run.steps_path)
         ledger.refresh()
-        steps |= {record.step: plain.of(_plain_record(record)) for _, record in ledger.records()}
+        records = {record.step: _plain_record(record) for _, record in ledger.records()}
+        if scenario.executor:
+            plain.forget_numbers(records)
+        steps |= plain.of(records)
+    artefacts = list(_artefacts(root / "results"))
     return Picture(
         done=done,
-        value=value,
+        value=plain.of(value),
         steps=steps,
-        files={path: plain.digest(root / path) for path in visible_files(root, scenario.ignored)},
-        artefacts=tuple(sorted(_artefacts(root / "results"), key=repr)),
+        files={plain.of(path): plain.digest(root / path) for path in visible_files(root, scenario.ignored)},
+        artefacts=tuple(sorted(tuple(plain.of(artefact)) for artefact in artefacts)),
+        paths=frozenset(f"results/{project}/{path}" for project, _, _, path, _ in artefacts),
         left=tuple(sorted(plain.of(_left(root)))),
         names=names,
     )
@@ -104,6 +111,16 @@ class Plain:
         self.runs = runs
         self._volatile = VOLATILE | volatile
         self._replaced = [(str(root), _ROOT), *((run.name, _RUN) for run in runs)]
+
+    def forget_numbers(self, records: Mapping[str, Any]) -> None:
+        """Take the numbers out of files' names: steps that run at one time share them out as they come."""
+        for step, record in records.items():
+            for place, artefact in enumerate(record["artefacts"]):
+                if artefact["number"] is not None:
+                    path = PurePosixPath(artefact["path"])
+                    label = path.with_name(f"<{step}:{place}>{path.suffix}")
+                    self._replaced.append((str(path), str(label)))
+                    artefact["number"] = None
 
     def of(self, value: Any) -> Any:
         """Return a JSON value without places and ids."""
@@ -169,14 +186,13 @@ def _plain_record(record: Any) -> dict[str, Any]:
     return found
 
 
-def _artefacts(results: Path) -> Iterator[tuple[Any, ...]]:
+def _artefacts(results: Path) -> Iterator[tuple[str, str, str, str, str]]:
     from mml_core.files.artefacts import ArtefactStore
 
     for project in sorted(results.glob("*")):
         for record in ArtefactStore(project).records(history=True):
             artefact = record.artefact
-            number = artefact.number or 0
-            yield project.name, artefact.key, artefact.task or "", artefact.path, number, record.state
+            yield project.name, artefact.key, artefact.task or "", artefact.path, record.state
 
 
 def _left(root: Path) -> list[str]:
@@ -188,7 +204,7 @@ def _left(root: Path) -> list[str]:
 
 def differences(expected: Picture, found: Picture) -> list[str]:
     """Return how a picture differs from the expected one, most telling first; empty: not at all."""
-    told = [] if found.done else ["the run is not finished"]
+    told = ["the run is not finished"] if expected.done and not found.done else []
     told += _between(expected.value, found.value, "the run returned")
     for step in {**expected.steps, **found.steps}:
         name = expected.names.get(step) or found.names.get(step) or step

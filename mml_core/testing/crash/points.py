@@ -81,6 +81,11 @@ def kill_points(story: Story, signum: int, errno: int, lasting: bool) -> list[Ki
     return points
 
 
+def of_methods(points: Sequence[AnyPoint], methods: Sequence[str]) -> list[AnyPoint]:
+    """Return the points that lie in steps of these methods; all, where none is named."""
+    return [point for point in points if not methods or _method_of(point.moment.step) in methods]
+
+
 def seed_of(given: int | None) -> int:
     """Return the seed of a sample: the one given, that of ``MML_CRASH_SEED``, or a new one."""
     if given is not None:
@@ -113,6 +118,11 @@ def sampled(points: Sequence[AnyPoint], count: int | None, seed: int) -> list[An
             waiting.append(group)
     places = {id(point): place for place, point in enumerate(points)}
     return sorted(chosen, key=lambda point: places[id(point)])
+
+
+def _method_of(step: str) -> str:
+    """Return the method of a step: its id begins with it, and words follow after hyphens."""
+    return step.partition("-")[0]
 
 
 def _step_of(point: Point) -> str:

@@ -109,7 +109,7 @@ def _recovered(bench: Bench, reference: Reference, recording: Recording, point: 
     number = point.moment.barrier.number
     put(recording.disk, state_after(recording.disk, number, point.loss, point.seed), recording.trial.root)
     present = committed_steps(recording.trial.results, bench.results)
-    continued = recording.trial.run(bench.scenario.continuation(), timeout=bench.timeout)
+    continued = recording.trial.run(bench.continuation(recording.trial), timeout=bench.timeout)
     judge.executions(continued, present, committed_in(recording.disk, number))
     judge.result(recording.trial, [continued])
     return Outcome(faults=judge.faults)

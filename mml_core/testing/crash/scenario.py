@@ -51,10 +51,6 @@ class Scenario:
         executor = ["--executor", self.executor] if self.executor and not undisturbed else []
         return ["run", *self.options, f"--mode={self.mode}", *tasks, *executor, *self.overrides]
 
-    def continuation(self) -> list[str]:
-        """Return the arguments that go on with the run, or start it where it was killed before it began."""
-        return [*self.command(), "--continue"]
-
     def describe(self) -> str:
         """Return the command as a user types it."""
         return " ".join(["mml", *(word for word in self.command() if word not in self.options)])

@@ -53,7 +53,7 @@ def stopped_and_taken_over(bench: Bench, reference: Reference, point: KillPoint)
 def _take_over(judge: Judge, trial: Trial, running: Running) -> None:
     bench, expected = judge.bench, judge.reference.picture
     committed = committed_steps(trial.results, bench.results)
-    second = trial.start(bench.scenario.continuation(), host=_HOST, env=_TTL).ended(bench.timeout)
+    second = trial.start(bench.continuation(trial), host=_HOST, env=_TTL).ended(bench.timeout)
     judge.executions(second, committed)
     judge.result(trial, [second])
     running.go_on()

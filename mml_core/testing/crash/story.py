@@ -10,7 +10,6 @@ from enum import Enum
 from mml_core.testing.crash.barriers import Barrier
 
 _ATTEMPT = re.compile(r"/\.mml/attempts/[^/]+/([^/]+)\.(\d+)$")
-_INSIDE = re.compile(r"/\.mml/attempts/[^/]+/([^/]+)\.(\d+)/")
 _RECORD = re.compile(r"/runs/[^/]+/steps/([^/]+)\.json$")
 
 
@@ -59,25 +58,23 @@ class Story:
         Several processes may do steps at one time: each has its own.
         """
         story = cls()
-        at: dict[int, tuple[Phase, str]] = {}
-        last = (Phase.START, "")
+        at: dict[int, tuple[Phase, str, str]] = {}
+        last = (Phase.START, "", "")
         for barrier in barriers:
-            phase, step = at.get(barrier.pid, last)
-            if phase is not Phase.STEP and (inside := _INSIDE.search(barrier.path)):
-                step = inside[1]  # what an earlier process committed is published
+            phase, step, folder = at.get(barrier.pid, last)
             story.moments.append(Moment(barrier, phase, step))
             if not barrier.done:
                 continue
             made = _ATTEMPT.search(barrier.path)
             if barrier.call == "mkdir" and made:
-                phase, step = Phase.STEP, made[1]
+                phase, step, folder = Phase.STEP, made[1], barrier.path
                 story.begun[step] = story.begun.get(step, 0) + 1
-            elif barrier.call == "rmdir" and made:
+            elif barrier.call == "rmdir" and barrier.path == folder:
                 phase = Phase.BETWEEN
             elif is_commit(barrier):
                 phase = Phase.COMMITTED
                 story.committed.add(step_of_record(barrier))
-            last = at[barrier.pid] = (phase, step)
+            last = at[barrier.pid] = (phase, step, folder)
         return story
 
 
