@@ -72,6 +72,7 @@ class AbstractBaseScheduler:
 
     reuse_safe: ClassVar[bool] = False
     _context: RunContext | None = None
+    _given_cfg: DictConfig
     _reads: Reads
 
     def __init__(self, cfg: DictConfig | Mapping[str, Any], available_subroutines: Sequence[str]) -> None:
@@ -79,10 +80,10 @@ class AbstractBaseScheduler:
             read_before = self._reads.take()
         else:  # constructed directly: what a subclass reads of the object that it was given is not seen
             self._reads, read_before = Reads(), [WHOLE]
-        self._plan_cfg: Any = (
-            copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
-        )
-        self._given_cfg: DictConfig = copy.deepcopy(self._plan_cfg)
+            self._given_cfg = (
+                copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
+            )
+        self._plan_cfg: Any = copy.deepcopy(self._given_cfg)
         if self._context is None:
             self._context = RunContext.of(self._plan_cfg)
         self.plugins: PluginManager = self._context.plugins
@@ -125,8 +126,7 @@ class AbstractBaseScheduler:
         Whatever goes wrong, the file manager is closed again.
         """
         scheduler = cls.__new__(cls)
-        scheduler._context = context
-        scheduler._reads = Reads()
+        scheduler._context, scheduler._given_cfg, scheduler._reads = context, cfg, Reads()
         given = copy.deepcopy(cfg)
         scheduler._reads.track(given)
         try:
