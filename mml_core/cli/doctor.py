@@ -22,10 +22,15 @@ _USABLE = {"data": ("writable", "read-only", "will be made"), "results": ("writa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--storage", metavar="PATH", help="try what mml needs of a file system in a private folder below PATH"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the report; the exit code is 1 where something does not work."""
+    if args.storage is not None:
+        return _check_storage(args)
     from mml_core.cli.environment import inspect_plugins
     from mml_core.config.locations import resolve_locations
     from mml_core.schedulers.tables import show
@@ -67,6 +72,22 @@ def run(args: argparse.Namespace) -> int:
     usable = all(folder["state"] in _USABLE[folder["what"]] for folder in folders)
     broken = any(info.broken for info in plugins.plugins.values())
     return 0 if healthy and usable and not broken else 1
+
+
+def _check_storage(args: argparse.Namespace) -> int:
+    """Print which guarantees hold on a file system; the exit code is 1 where one that is needed does not."""
+    from dataclasses import asdict
+
+    from mml_core.schedulers.tables import show
+    from mml_core.storage.selfcheck import check_storage
+
+    findings = check_storage(Path(args.storage))
+    rows = [asdict(each) for each in findings]
+    for row in rows if not args.json else ():
+        row["holds"] = "holds" if row["holds"] else "does not hold"
+    columns = ("guarantee", "holds", "needed", "means", "detail")
+    show(rows, columns, title=f"storage at {args.storage}", as_json=args.json)
+    return 0 if all(each.holds for each in findings if each.needed) else 1
 
 
 def _state_of(path: Path) -> str:
