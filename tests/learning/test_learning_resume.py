@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from mml_core.learning.factory import recipe_of
@@ -20,9 +23,13 @@ from mml_core.learning.history import History
 from mml_core.learning.module import MMLModule
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.resuming import StepFits, StepTrainer
+from mml_core.learning.saving import CheckpointRule
 from mml_core.learning.trainer import create_trainer
+from mml_core.scheduling.signals import RunInterrupted, SignalGuard
 
-BATCHES, EPOCHS = 4, 2
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")
+
+EPOCHS = 2  # of four batches each
 
 
 class Killed(BaseException):
@@ -100,10 +107,12 @@ class Fit:
         self.folder, self.cfg, self.data, self.callbacks = folder, cfg, data, callbacks
         self.attempts: list[Path] = []
 
-    def attempt(self, kill: KillAt | None = None, interruptions: Any = None) -> dict[str, Any] | None:
+    def attempt(
+        self, kill: Callback | None = None, guard: SignalGuard | None = None
+    ) -> dict[str, Any] | None:
         """Attempt it, and return all that is there in the end; None where it was killed."""
         own = self.folder / str(len(self.attempts))
-        fits = StepFits(own / "checkpoints", self.attempts[::-1], interruptions)
+        fits = StepFits(own / "checkpoints", self.attempts[::-1], guard)
         random.seed(1)
         np.random.seed(2)
         torch.manual_seed(3)
@@ -117,6 +126,11 @@ class Fit:
             return None
         return ending(trainer, module, history)
 
+    def checkpoints(self) -> list[str]:
+        """Names of all checkpoints there are, those of the newest attempt first."""
+        folders = [folder / "fit-0" for folder in self.attempts[::-1]]
+        return [path.name for folder in folders for path in sorted(folder.glob("*"), reverse=True)]
+
 
 def ending(trainer: StepTrainer, module: Module, history: History) -> dict[str, Any]:
     return {
@@ -126,7 +140,12 @@ def ending(trainer: StepTrainer, module: Module, history: History) -> dict[str, 
         "rates": [flat(each.scheduler.state_dict()) for each in trainer.lr_scheduler_configs],
         "history": history.epochs,
         "metrics": flat(trainer.callback_metrics),
-        "steps": (trainer.global_step, trainer.current_epoch, trainer.fit_loop.epoch_loop.total_batch_idx),
+        "steps": {
+            "optimiser": trainer.global_step,
+            "epochs": trainer.current_epoch,
+            "batches": trainer.fit_loop.total_batch_idx,
+            "logged": trainer.fit_loop.epoch_loop._batches_that_stepped,
+        },
         "random": (random.random(), np.random.rand(), float(torch.rand(()))),
     }
 
@@ -194,4 +213,184 @@ def test_g02_killed_after_every_batch_it_ends_the_same(make_fit: Any, variant: s
     while (found := fit.attempt(KillAt("on_train_batch_start", 1))) is None:
         attempts += 1
     assert found == expected
-    assert attempts + 1 == expected["steps"][2] + 1 >= 7
+    assert attempts == expected["steps"]["batches"] >= 6
+    assert fit.attempt(KillAt("on_train_end", 0)) is None
+    assert fit.attempt() == expected
+
+
+@pytest.mark.parametrize(
+    ("hook", "number", "resumed"),
+    [
+        ("on_train_batch_end", 4, 3),
+        ("on_validation_batch_start", 2, 3),
+        ("on_validation_end", 0, 3),
+        ("on_train_epoch_end", 0, 3),
+        ("on_train_epoch_start", 1, 3),
+        ("on_save_checkpoint", 1, 3),
+        ("on_train_end", 0, 6),
+    ],
+)
+def test_killed_anywhere_else_it_ends_the_same(make_fit: Any, hook: str, number: int, resumed: int) -> None:
+    expected = make_fit("whole").attempt()
+    fit = make_fit("killed", callbacks__checkpoint={"every_minutes": 0, "every_n_batches": 3})
+    assert fit.attempt(KillAt(hook, number)) is None
+    assert fit.checkpoints()[0] == f"batch-{resumed:09d}.ckpt"
+    assert fit.attempt() == expected
+
+
+def test_g02_the_number_of_loading_processes_may_change(make_fit: Any) -> None:
+    expected = make_fit("whole").attempt()
+    fit, other = make_fit("killed", workers=2), make_fit("killed")
+    other.attempts = fit.attempts
+    assert fit.attempt(KillAt("on_train_batch_start", 2)) is None
+    assert other.attempt(KillAt("on_train_batch_start", 3)) is None
+    assert fit.attempt() == expected
+
+
+class Arrays(LightningDataModule):
+    """Shuffled by a loader of torch, which cannot say where in an epoch it is."""
+
+    def __init__(self, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def train_dataloader(self) -> DataLoader:
+        images = torch.linspace(0, 1, 16 * 64).reshape(16, 1, 8, 8)
+        rows = TensorDataset(images, torch.arange(16) % 2)
+        return DataLoader(rows, batch_size=4, shuffle=True, generator=self.generator, collate_fn=collate)
+
+
+def collate(samples: list[Any]) -> dict[str, torch.Tensor]:
+    images, targets = zip(*samples, strict=True)
+    return {"image": torch.stack(images), "target": torch.stack(targets)}
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+def test_with_a_loader_that_forgets_its_place_it_goes_on_from_the_end_of_an_epoch(
+    make_fit: Any, seeded: bool
+) -> None:
+    def data() -> Arrays:
+        return Arrays(torch.Generator().manual_seed(1) if seeded else None)
+
+    options = {"data": data, "trainer__max_epochs": 3, "trainer__limit_val_batches": 0}
+    expected = make_fit("whole", **options).attempt()
+    fit = make_fit("killed", **options)
+    for number, left in ((6, [4]), (3, [4]), (7, [8, 4]), (2, [8, 4])):
+        assert fit.attempt(KillAt("on_train_batch_start", number)) is None
+        assert fit.checkpoints() == [f"batch-{batch:09d}.ckpt" for batch in left]
+    assert fit.attempt() == expected
+
+
+def test_g07_a_broken_newest_checkpoint_costs_the_batches_since_the_one_before(make_fit: Any) -> None:
+    expected = make_fit("whole").attempt()
+    fit = make_fit("killed")
+    assert fit.attempt(KillAt("on_train_batch_start", 5)) is None
+    newest = fit.attempts[0] / "fit-0" / "batch-000000005.ckpt"
+    os.truncate(newest, newest.stat().st_size - 1)
+    started = Seen()
+    assert fit.attempt(started) == expected
+    assert started.batches == [4, 5, 6, 7]
+    for path in [path for folder in fit.attempts for path in folder.rglob("*.ckpt")]:
+        os.truncate(path, 100)
+    assert fit.attempt(started) == expected
+    assert started.batches == [*range(4, 8), *range(8)]
+
+
+class Seen(Callback):
+    """Notes which batches a fit begins with."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def on_train_batch_start(self, trainer: Any, *args: Any) -> None:
+        self.batches.append(trainer.fit_loop.total_batch_idx)
+
+
+class Signal(Callback):
+    """Sends a signal to the process, where the fit is at a batch, in the first calls of a hook."""
+
+    def __init__(self, signum: signal.Signals, hook: str, batch: int, times: int = 1) -> None:
+        self.signum, self.batch, self.times = signum, batch, times
+        setattr(self, hook, self._send)
+
+    def _send(self, trainer: Any, *args: Any) -> None:
+        if trainer.fit_loop.total_batch_idx == self.batch and self.times:
+            self.times -= 1
+            os.kill(os.getpid(), self.signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("hook", "batch", "gathered"),
+    [("on_train_batch_start", 1, 1), ("on_train_batch_start", 4, 3), ("on_validation_batch_start", 3, 1)],
+)
+def test_g12_a_signal_waits_for_a_checkpoint_between_two_batches(
+    make_fit: Any, signum: signal.Signals, hook: str, batch: int, gathered: int, capfd: Any
+) -> None:
+    options = {"trainer__accumulate_grad_batches": gathered, "callbacks__checkpoint": {"every_minutes": 10}}
+    expected = make_fit("whole", **options).attempt()
+    fit = make_fit("stopped", **options)
+    with pytest.raises(RunInterrupted, match=signum.name), SignalGuard() as guard:
+        fit.attempt(Signal(signum, hook, batch), guard)
+    assert fit.checkpoints() == [f"batch-{batch + 1:09d}.ckpt"]
+    assert fit.attempt() == expected
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ctrl_c_pressed_again_does_not_wait(make_fit: Any) -> None:
+    fit = make_fit("stopped", callbacks__checkpoint={"every_minutes": 10})
+    twice = Signal(signal.SIGINT, "on_validation_batch_start", 3, times=2)
+    with pytest.raises(RunInterrupted, match="SIGINT"), SignalGuard() as guard:
+        fit.attempt(twice, guard)
+    assert fit.checkpoints() == []
+
+
+def test_a_fit_that_fails_by_a_signal_to_its_loaders_is_interrupted(make_fit: Any) -> None:
+    class Fails(Signal):
+        def _send(self, trainer: Any, *args: Any) -> None:
+            super()._send(trainer)
+            if trainer.fit_loop.total_batch_idx == self.batch:
+                raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Terminated.")
+
+    with pytest.raises(RunInterrupted, match="SIGTERM"), SignalGuard() as guard:
+        make_fit("stopped").attempt(Fails(signal.SIGTERM, "on_train_batch_start", 2), guard)
+
+
+def test_each_fit_of_a_step_has_checkpoints_of_its_own(make_fit: Any, tmp_path: Path) -> None:
+    fits = [StepFits(tmp_path / "new", [tmp_path / "old"]), StepFits(tmp_path / "new", [tmp_path / "old"])]
+    first, second = (fits[0].begin(2) for _ in range(2))
+    assert first.folder != second.folder
+    assert [fits[1].begin(2).folder for _ in range(2)] == [first.folder, second.folder]
+
+
+def test_a_fit_shorter_than_the_interval_writes_nothing(make_fit: Any, learning_config: Any) -> None:
+    fit = make_fit("short", callbacks__checkpoint=learning_config()["callbacks"]["checkpoint"])
+    assert fit.attempt() is not None
+    assert fit.checkpoints() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "at", "expected"),
+    [
+        ({}, {"batches": 7, "seconds": 599}, False),
+        ({}, {"batches": 7, "seconds": 600}, True),
+        ({}, {"batches": 7, "seconds": 59, "epoch_ends": True}, False),
+        ({}, {"batches": 7, "seconds": 60, "epoch_ends": True}, True),
+        ({}, {"batches": 7, "seconds": 600, "cost": 31}, False),
+        ({}, {"batches": 7, "seconds": 640, "cost": 31}, True),
+        ({"every_minutes": 0}, {"batches": 7, "seconds": 1e9}, False),
+        ({"epoch_end_seconds": None}, {"batches": 7, "seconds": 60, "epoch_ends": True}, False),
+        ({"epoch_end_seconds": 0}, {"batches": 7, "seconds": 0, "epoch_ends": True}, True),
+        ({"every_n_batches": 7}, {"batches": 14, "seconds": 0, "cost": 31}, True),
+        ({"every_n_batches": 7}, {"batches": 15, "seconds": 0}, False),
+    ],
+)
+def test_when_a_checkpoint_is_due(options: Any, at: Any, expected: bool) -> None:
+    rule = CheckpointRule.from_config({"keep": 1, **options})
+    assert rule is not None
+    assert rule.is_due(**{"epoch_ends": False, **at}) is expected
+
+
+@pytest.mark.parametrize("options", [{}, None, {"keep": 0}])
+def test_checkpoints_can_be_switched_off(options: Any) -> None:
+    assert CheckpointRule.from_config(options) is None
