@@ -32,6 +32,16 @@ def test_an_honest_scheduler_killed_everywhere_has_no_fault(crash_kit, planted):
     assert report.run == report.points > 150
 
 
+def test_a_scheduler_that_is_safe_to_reuse_is_taken_over_and_run_again_as_it_should(crash_kit, planted):
+    report = crash_kit.reuse(planted.Scaled, changes=["+mode.scale=2", "+mode.unread=2"])
+    assert report.steps == {"nothing changed": (3, 4), "+mode.scale=2": (0, 4), "+mode.unread=2": (3, 4)}
+
+
+def test_config_that_is_missing_from_the_fingerprint_is_named(crash_kit, planted):
+    with pytest.raises(CrashFaultError, match=FaultKind.CONFIG_MISSED.value):
+        crash_kit.reuse(planted.ScaledUnseen, changes=["+mode.scale=2"])
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_named(crash_kit, planted, name):
     kind = FAULTS[name]

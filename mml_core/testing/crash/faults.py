@@ -21,6 +21,7 @@ class FaultKind(Enum):
     RAN_AGAIN = "committed step ran again"
     DID_NOT_RUN = "uncommitted step did not run again"
     HALF_FILE = "half-written file under its final name"
+    CONFIG_MISSED = "config missing from the fingerprint"
     LOST = "lost by a power failure"
     UNCLEAR_ERROR = "unclear error"
     NOT_FENCED = "a writer that lost its lease committed"
@@ -38,6 +39,8 @@ ADVICE = {
     FaultKind.FOLDER_NOT_SYNCED: "fsync the folder after a name in it was made",
     FaultKind.EARLY_CLEAN_UP: "leave it to reuse.clean_up, which removes files when the run is done",
     FaultKind.NUMBER_REUSED: "let numbering be done by a path assignment with numbered=True",
+    FaultKind.CONFIG_MISSED: "read the config where it is noted, not in choosing_steps nor past self.cfg, or "
+    "do not declare the scheduler reuse_safe",
     FaultKind.IN_MEMORY: "return it, save it to a file, or put it on a TaskStruct: nothing else of a "
     "scheduler outlives the process",
 }

@@ -18,6 +18,7 @@ from mml_core.testing.crash.kills import injured_and_continued
 from mml_core.testing.crash.points import AnyPoint, kill_points, of_methods, sampled, seed_of
 from mml_core.testing.crash.powerloss import loss_points, record, recovered
 from mml_core.testing.crash.report import CrashReport
+from mml_core.testing.crash.reuse import changed
 from mml_core.testing.crash.scenario import Scenario, scenario_of
 from mml_core.testing.crash.stops import stop_points, stopped_and_taken_over
 from mml_core.testing.crash.trial import Trial
@@ -143,6 +144,39 @@ class CrashKit:
             points = of_methods(loss_points(recording, report.seed), methods)
             chosen = self._choose(points, sample, report.seed, report, reference)
             report.add(recovered(bench, reference, recording, chosen, self.workers))
+        return self._told(report)
+
+    def reuse(
+        self,
+        scheduler: str | type,
+        *overrides: str,
+        changes: Sequence[str],
+        tasks: Sequence[str] = (),
+        volatile: Sequence[str] = (),
+    ) -> CrashReport:
+        """Test the claim of a scheduler to be ``reuse_safe``: change keys, and take over the other steps.
+
+        Args:
+            scheduler: The name of a mode, or a scheduler's class.
+            *overrides: Overrides of the config.
+            changes: Overrides, each of which changes one key that steps rest on.
+            tasks: The tasks of the run.
+            volatile: Keys of JSON files that differ from run to run, beyond the usual ones.
+
+        Returns:
+            The report.
+
+        Raises:
+            CrashFaultError: A step was taken over that does something else when a key is changed.
+            UndisturbedRunError: The command fails by itself.
+        """
+        bench = self._bench(scheduler, overrides, tasks, volatile=volatile)
+        backend = f"{bench.backend.name}, which is not needed here"
+        report = CrashReport(bench.scenario.describe(), "reuse", backend, unit="steps taken over")
+        with ThreadPoolExecutor(self.workers) as pool:
+            for change in pool.map(partial(changed, bench), ["", *changes]):
+                report.steps[change.override or "nothing changed"] = (change.taken, change.steps)
+                report.faults += change.faults
         return self._told(report)
 
     def _bench(

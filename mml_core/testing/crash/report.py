@@ -34,7 +34,9 @@ class CrashReport:
         injury: What happened to it.
         backend: What watched it, and what that sees.
         seed: Makes the same sample again; None: all points were run.
-        steps: Per step, as a reader knows it: how many of its points were run, and how many it has.
+        steps: Per step, as a reader knows it: how many of its points were run, and how many it has; where
+            reuse is looked at, per changed key how many steps were taken over, and how many there were.
+        unit: What is counted.
         not_reached: How many points a command ended before.
         faults: What was found.
     """
@@ -44,6 +46,7 @@ class CrashReport:
     backend: str
     seed: int | None = None
     steps: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unit: str = "kill points"
     not_reached: int = 0
     faults: list[Fault] = field(default_factory=list)
 
@@ -76,7 +79,7 @@ class CrashReport:
         seed = f", MML_CRASH_SEED={self.seed}" if self.seed is not None else ""
         found = f"{len(joined(self.faults))} faults" if self.faults else "no fault"
         late = f", {self.not_reached} not reached" if self.not_reached else ""
-        return f"{self.injury}: {self.run} of {self.points} kill points{seed}{late}: {found} ({self.command})"
+        return f"{self.injury}: {self.run} of {self.points} {self.unit}{seed}{late}: {found} ({self.command})"
 
     def describe(self) -> str:
         """Return the whole report."""

@@ -105,6 +105,30 @@ class EarlyCleanUp(Honest):
             Path(each["path"]).unlink()
 
 
+class Scaled(Honest):
+    """Rests on a key of the config, and says so."""
+
+    reuse_safe = True
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.scale = self.cfg.mode.get("scale", 1)
+
+    def draw(self, number):
+        path = self.fm.construct_saving_path({}, "drawn")
+        path.write_text(json.dumps([number, random.random() * self.scale]))
+        return {"path": path}
+
+
+class ScaledUnseen(Scaled):
+    """Rests on a key that it reads where nobody notes it."""
+
+    def __init__(self, cfg):
+        Honest.__init__(self, cfg)
+        with self.choosing_steps():
+            self.scale = self.cfg.mode.get("scale", 1)
+
+
 class NumberReused(Honest):
     """Numbers its files by counting on itself."""
 
