@@ -159,7 +159,7 @@ def test_g10_a_stopped_writer_that_was_taken_over_commits_nothing_more(lab: Any,
     before = lab.contents(), lab.told(), [path.read_bytes() for path in lab.records()]
 
     stopped.send_signal(signal.SIGCONT)
-    _, err = stopped.communicate(timeout=60)
+    _, err = stopped.communicate(timeout=120)
     assert stopped.returncode == 3, err
     assert "taken over by" in err
     assert "Traceback" not in err
@@ -204,7 +204,7 @@ def test_g10_a_pilot_that_stopped_too_long_cannot_commit_its_step(lab: Any) -> N
     out, err = driver.communicate(timeout=120)
     assert driver.returncode == 0, (out, err)
     pilot.send_signal(signal.SIGCONT)
-    _, err = pilot.communicate(timeout=60)
+    _, err = pilot.communicate(timeout=120)
     assert pilot.returncode == 3, err
     assert "taken over by" in err
     assert lab.ran("free", "wait") == {"free-1": 2, "wait-0": 1}
@@ -281,7 +281,7 @@ def test_g10_two_machines_that_cache_commit_each_step_once(lab: Any, machines: M
         out, err = pilot.communicate(timeout=300)
         assert pilot.returncode == 0, (out, err)
     os.kill(pid, signal.SIGCONT)
-    _, err = stopped.communicate(timeout=60)
+    _, err = stopped.communicate(timeout=120)
     assert stopped.returncode == 3, err
     assert RunDirectory(run).done() is not None
     assert len(list((run / "steps").glob("*.json"))) == 102

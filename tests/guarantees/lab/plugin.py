@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 
 from mml_core.plugins import DatasetSpec, PathAssignment, SchedulerSpec, TaskSpec, hookimpl
 
@@ -42,6 +43,8 @@ def mml_tasks():
 @hookimpl
 def mml_step_started(scheduler, step):
     at("before", step.name)
+    if os.environ.get("LAB_AT", "").endswith(f"@during:{step.name}"):
+        threading.Timer(float(os.environ["LAB_DELAY"]), at, ("during", step.name)).start()
 
 
 @hookimpl
