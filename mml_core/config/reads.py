@@ -42,10 +42,15 @@ class Reads:
         self._there.update(keys)
 
     def take(self) -> list[str]:
-        """Return what was noted, sorted, without what another key implies, and begin anew."""
+        """Return what was noted, and begin anew."""
+        found = self.noted()
+        self._there, self._missing = set(), set()
+        return found
+
+    def noted(self) -> list[str]:
+        """Return what was noted, sorted, without what another key implies."""
         noted = self._there | self._missing
         passed = {parent + _NODE for key in self._there for parent in _parents(key.removesuffix(_NODE))}
-        self._there, self._missing = set(), set()
         return sorted(key for key in noted if key not in passed and not _within(key, noted))
 
     def _track(self, node: DictConfig, prefix: str) -> None:

@@ -18,6 +18,7 @@ from mml_core.files.manager import MMLFileManager
 from mml_core.scheduling import values
 from mml_core.scheduling.changes import copy_of, freeze
 from mml_core.scheduling.context import RunContext
+from mml_core.scheduling.fingerprints import counted
 from mml_core.scheduling.inputs import KnownFiles
 from mml_core.scheduling.routine import Routine, StepHandle
 from mml_core.scheduling.scope import Results, StepScope
@@ -63,8 +64,8 @@ class AbstractBaseScheduler:
             compute, from the config it reads in its own process, the structs it takes by ``get_struct``,
             ``results``, ``return_value``, ``fm.global_path`` and its seed.
         cfg: The config, with tags applied to ``task_list``; not to be changed. What a step reads of it is
-            noted with the step, what ``__init__``, hooks and ``create_routine`` read with all of them (see
-            ``choosing_steps``).
+            noted with the step; what ``__init__``, hooks and ``create_routine`` read, and structs they take,
+            with all of them (see ``choosing_steps``).
         fm: The file manager.
         plugins: The plugins of this process.
         return_value: What the run returns.
@@ -76,6 +77,7 @@ class AbstractBaseScheduler:
     _reads: Reads
 
     def __init__(self, cfg: DictConfig | Mapping[str, Any], available_subroutines: Sequence[str]) -> None:
+        attributes_before = set(vars(self)) - {"_context", "_given_cfg", "_reads"}
         if hasattr(self, "_reads"):
             read_before = self._reads.take()
         else:  # constructed directly: what a subclass reads of the object that it was given is not seen
@@ -101,6 +103,7 @@ class AbstractBaseScheduler:
         self._structs: dict[str, TaskStruct] = {}
         self._frozen = False
         self._reuse_of_plan: dict[str, Any] = {}
+        self._taken_early: set[str] = set()
         self._known_files: KnownFiles = {}
         self._environment: Environment | None = None
         self._library: Library | None = None
@@ -118,6 +121,9 @@ class AbstractBaseScheduler:
         self._reads.track(self.cfg)
         self._reads.take()
         self._reads.note(*read_before)
+        self._read_for_later: set[str] = set()
+        self._kept: dict[str, Any] = {}
+        self._own_attributes = {*vars(self), "_own_attributes", "_common_reads"} - attributes_before
 
     @classmethod
     def prepare(cls, cfg: DictConfig, context: RunContext) -> AbstractBaseScheduler:
@@ -200,16 +206,17 @@ class AbstractBaseScheduler:
 
     @contextmanager
     def choosing_steps(self) -> Iterator[None]:
-        """Read the config, in this block, only to choose which steps there are, or to check it.
+        """Read the config and take structs, in this block, only to choose which steps there are, or to check.
 
-        What ``create_routine`` reads counts as read by every step; what it reads here does not.
+        What ``create_routine`` reads and takes counts as used by every step; what it does here does not.
         """
-        noted = self._reads.take()
+        noted, taken = self._reads.take(), set(self._taken_early)
         try:
             yield
         finally:
             self._reads.take()
             self._reads.note(*noted)
+            self._taken_early = taken
 
     def run(self) -> Any:
         """Run all steps and return ``return_value``; a scheduler runs once.
@@ -234,8 +241,7 @@ class AbstractBaseScheduler:
     @property
     def pivot(self) -> TaskStruct | None:
         """The prominent task of the run (``pivot.name`` with ``pivot.tags``), as ``get_struct`` gives it."""
-        if self._scope is not None:
-            self._reads.note("pivot", "tagging")
+        self._reads.note("pivot", "tagging")
         return self.get_struct(self._pivot) if self._pivot is not None else None
 
     @property
@@ -272,7 +278,10 @@ class AbstractBaseScheduler:
         Args:
             name: Name of the task; it need not be in ``task_list``.
         """
-        return self._scope.struct(name) if self._scope is not None else self._struct_before_steps(name)
+        if self._scope is not None:
+            return self._scope.struct(name)
+        self._taken_early.add(name)
+        return self._struct_before_steps(name)
 
     def create_model(self, task_struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
         """Return a model for a task, as ``arch``, ``loss``, ``optimizer``, … of the config say.
@@ -370,6 +379,24 @@ class AbstractBaseScheduler:
             self.fm.layout = Layout(self.fm.project_path, context.run_id)
         self._prepare()
         return self
+
+    def _begin_step(self) -> None:
+        self._reads.take()
+        self.fm.global_files.clear()
+        self._kept = self._attributes()
+
+    def _reads_of_step(self) -> list[str]:
+        """Return the keys of the config that the running step rests on, beside those of all steps."""
+        return counted({*self._reads.noted(), *self._read_for_later})
+
+    def _end_step(self) -> None:
+        # What a step has kept on this object, such as a cached property, later ones may use without reading.
+        now = self._attributes()
+        if now.keys() != self._kept.keys() or any(now[name] is not self._kept[name] for name in now):
+            self._read_for_later.update(self._reads.noted())
+
+    def _attributes(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self._own_attributes}
 
     def _runs_with(self) -> Environment:
         """Return what steps run with in this process."""

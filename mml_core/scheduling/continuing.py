@@ -25,6 +25,7 @@ SAFE = (
     "debug",
     "on_error",
     "retries",
+    "reuse.auto",
 )
 """Keys, with all below them, that may change when a run is continued."""
 

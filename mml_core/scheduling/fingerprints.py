@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from mml_core.config.reads import value_of
 from mml_core.scheduling.continuing import FIXED, SAFE
 from mml_core.scheduling.environments import Environment
+from mml_core.scheduling.inputs import Inputs
 from mml_core.scheduling.ledger import StepRecord
 from mml_core.scheduling.plan import Plan, PlanStep
 
@@ -60,6 +61,9 @@ def difference(
         found = value_of(here.basis.config, key)
         if was != found:
             return _changed(key or "the config", was, found)
+    found = Inputs(tasks=there.basis.tasks).difference(Inputs(tasks=here.basis.tasks))
+    if found:
+        return found
     if there.seed != here.seed:
         return _changed("seed", there.seed, here.seed)
     if record.threads != here.threads_of(step):

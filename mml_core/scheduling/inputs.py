@@ -95,7 +95,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def difference(self, now: Inputs) -> str:
         """Return what of these inputs is not the same now, in words; empty: nothing."""
         for name, was in self.tasks.items():
-            found = now.tasks[name]
+            found = now.tasks.get(name)
+            if found is None:
+                return f"task '{name}' is not used"
             for part, what in _PARTS.items():
                 if getattr(was, part) != getattr(found, part):
                     return f"{what} of task '{name}' differ"

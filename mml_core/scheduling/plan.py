@@ -12,6 +12,7 @@ import msgspec
 
 from mml_core.errors import MMLError
 from mml_core.scheduling import sealed, values
+from mml_core.scheduling.inputs import TaskInput
 from mml_core.storage import atomic
 
 FINISH = "before_finishing_hook"
@@ -55,11 +56,13 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         reads: Keys of the config that were read outside of steps: in ``__init__``, hooks and
             ``create_routine``.
         config: The config in plain values, without what cannot change results.
+        tasks: Tasks whose structs were taken outside of steps.
     """
 
     scheduler: str = ""
     reads: list[str] = []
     config: dict[str, Any] = {}
+    tasks: dict[str, TaskInput] = {}
 
 
 class _PlanFile(msgspec.Struct, kw_only=True):

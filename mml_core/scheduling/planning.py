@@ -15,12 +15,14 @@ from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.changes import StructState
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.fingerprints import config_values, counted
+from mml_core.scheduling.inputs import Contents, Hashes, TaskInput, task_input
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.plan import Basis, Plan
 from mml_core.scheduling.prospects import prospects_of
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.take_over import Offer
 from mml_core.scheduling.target import scheduler_class
+from mml_core.tasks.struct import TaskStruct
 
 
 def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str) -> Plan:
@@ -29,6 +31,7 @@ def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str)
     scheduler._reads.take()
     scheduler.create_routine()
     reads = counted({*scheduler._common_reads, *scheduler._reads.take()})
+    tasks = {name: scheduler.get_struct(name) for name in sorted(scheduler._taken_early)}
     structs = {}
     reuse = cfg.get("reuse") or {}
     if any(reuse.get(key) is not None for key in reuse if key not in (CLEAN_UP, AUTO)):
@@ -46,8 +49,21 @@ def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str)
             scheduler=f"{type(scheduler).__module__}:{type(scheduler).__qualname__}",
             reads=reads,
             config=config_values(cfg),
+            tasks=_task_inputs(scheduler, tasks),
         ),
     )
+
+
+def _task_inputs(
+    scheduler: AbstractBaseScheduler, structs: Mapping[str, TaskStruct]
+) -> dict[str, TaskInput]:
+    project = scheduler.fm.project_path
+    nothing_done = Ledger(Plan("", (), seed=0), None)
+    hashes = Hashes(Contents(project, nothing_done, scheduler._known_files), project)
+    return {
+        name: task_input(struct.description, hashes.of_state(StructState.of(struct, project)))
+        for name, struct in structs.items()
+    }
 
 
 def plan_of(cfg: DictConfig, context: RunContext) -> list[dict[str, Any]]:

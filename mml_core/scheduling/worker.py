@@ -20,7 +20,6 @@ from mml_core.scheduling import values
 from mml_core.scheduling.attempts import AttemptFolder, Attempts
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.executors import Event
-from mml_core.scheduling.fingerprints import counted
 from mml_core.scheduling.inputs import Contents
 from mml_core.scheduling.ledger import Ledger, StepRecord
 from mml_core.scheduling.plan import FINISH, Plan, PlanStep
@@ -134,6 +133,7 @@ class StepWorker:
                 traceback=traceback.format_exc(),
             )
         finally:
+            self._scheduler._end_step()
             self._scheduler._scope = None
         if self._observed:
             record = self._ledger.record(position)
@@ -160,8 +160,7 @@ class StepWorker:
             scope.check_conflicts()
         scheduler.return_value = scope.inherited_return_value()
         scheduler._scope = scope
-        scheduler._reads.take()
-        scheduler.fm.global_files.clear()
+        scheduler._begin_step()
         seed_everything(scope.seed, scope.threads)
         if folder is None:
             value = self._call(step)
@@ -170,6 +169,7 @@ class StepWorker:
         with scheduler.fm.attempt(folder.path, f"{self._plan.run}/{step.id}") as attempt:
             with located_failures(folder.path):
                 value = self._call(step)
+            self._guard.check()  # what swallows an interruption has not done all it should
             with self._guard.deferred():
                 artefacts = attempt.seal()
                 record = self._record(scope, folder.number, value, started, attempt.rewrite, artefacts)
@@ -286,7 +286,7 @@ class StepWorker:
             artefacts=artefacts,
             structs=structs,
             inputs=scope.inputs(),
-            reads=counted(self._scheduler._reads.take()),
+            reads=self._scheduler._reads_of_step(),
             environment=self._environment(),
         )
 

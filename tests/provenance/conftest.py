@@ -18,7 +18,8 @@ from mml_core.plugins import hookimpl, SchedulerSpec, PathAssignment, DatasetSpe
 
 MODE = {
     "one": 1, "early": 1, "common": 1, "source": 1, "linked": "${mode.source}", "node": {"deep": 1},
-    "unread": 1, "param": 1, "more": False, "keep": False, "planned": 1, "global": False, "returned": 1,
+    "unread": 1, "param": 1, "more": False, "keep": False, "kept": 1, "look": False,
+    "planned": 1, "global": False, "returned": 1,
 }
 
 @hookimpl
@@ -44,6 +45,7 @@ def mml_tasks():
 
 SCHEDULER = """
 import json, os, random
+from functools import cached_property
 from omegaconf import OmegaConf
 from mml_core.api import AbstractBaseScheduler
 
@@ -54,6 +56,10 @@ class Rests(AbstractBaseScheduler):
         self.early = cfg.mode.early
         super().__init__(cfg, available_subroutines=["a", "b"])
         self.common = cfg.mode.common
+
+    def after_preparation_hook(self):
+        if self.cfg.mode.look:
+            self.get_struct("dots")
 
     def create_routine(self):
         self.planned = self.cfg.mode.planned
@@ -73,6 +79,7 @@ class Rests(AbstractBaseScheduler):
         self.add_step("use_result", taken.id, after=(taken,))
         self.add_step("use_name", named.id, after=(named,))
         self.add_step("use_file", task, after=(taken,))
+        self.add_step("use_kept", 1, after=(self.add_step("use_kept", 0, after=()),))
         if mode["keep"]:
             self.add_step("keep", task, named.id, after=(taken, named))
         if mode["global"]:
@@ -94,6 +101,13 @@ class Rests(AbstractBaseScheduler):
 
     def take_param(self, param):
         return self._ran(param)
+
+    @cached_property
+    def kept(self):
+        return self.cfg.mode.kept
+
+    def use_kept(self, number):
+        return self._ran(self.kept)
 
     def look_back(self):
         return self._ran(self.results.by_method("take_param"))
@@ -153,7 +167,7 @@ import os
 def draw(target, sources):
     from PIL import Image
     for number in range(12):
-        Image.new("L", (4, 4), color=number * 20).save(target / f"{number}.png")
+        Image.new("L", (16, 16), color=number * 20).save(target / f"{number}.png")
 
 def describe(dataset, builder):
     builder.describe(idx_to_class={"0": "a", "1": "b"}, license="CC0-1.0", reference="drawn")

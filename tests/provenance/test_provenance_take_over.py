@@ -23,6 +23,8 @@ ALL = [
     "take_param",
     "take_task",
     "use_file",
+    "use_kept",
+    "use_kept",
     "use_name",
     "use_result",
     "use_return_value",
@@ -51,15 +53,14 @@ def test_a_run_that_is_repeated_takes_all_over(rests: Rests) -> None:
     [
         ("mode.one=2", ["read_one"]),
         ("mode.source=2", ["read_linked"]),
-        ("mode.linked=2", ["read_linked"]),
         ("mode.node.deep=2", ["hand_on"]),
         ("+mode.node.new=2", ["hand_on"]),
         ("mode.param=2", ["look_back", "take_param"]),
         ("mode.more=true", ["look_back", "take_param"]),
         ("mode.returned=2", ["set_return_value", "use_return_value"]),
         ("mode.subroutines=[a]", ["use_subroutines"]),
+        ("mode.kept=2", ["use_kept", "use_kept"]),
         ("mode.unread=2", []),
-        ("retries=2", []),
         ("on_error=continue", []),
         ("trainer.max_epochs=3", []),
         ("mode.early=2", ALL),
@@ -86,6 +87,17 @@ def test_a_changed_task_runs_again_what_took_it_and_what_rests_on_what_became_of
 
     # use_name rests on the name of the task alone, which the step that ran again returned as before
     assert rests("reuse.auto=true") == ["name_task", "take_task", "use_file", "use_result"]
+
+
+def test_a_task_that_is_looked_at_before_the_steps_belongs_to_all(
+    rests: Rests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests("mode.look=true")
+    assert rests("reuse.auto=true", "mode.look=true") == []
+    monkeypatch.setenv("DOTS", "10")
+    rests.create("mode.force=true")
+
+    assert rests("reuse.auto=true", "mode.look=true") == ALL
 
 
 def test_a_task_that_is_made_again_is_the_same(rests: Rests) -> None:

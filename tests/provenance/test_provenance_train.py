@@ -1,0 +1,93 @@
+"""A trained model is explained end to end, and training steps are taken over where nothing differs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.provenance.conftest import Rests
+
+QUICK = [
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "preprocessing=none",
+    "loader.batch_size=4",
+    "mode.folds=1",
+]
+
+
+@pytest.fixture
+def train(rests: Rests) -> Rests:
+    """A project with a model of one fold, trained for an epoch."""
+    result = rests.run(*QUICK, mode="train")
+    assert result.code == 0, result.err
+    return rests
+
+
+def run_again(rests: Rests, *overrides: str) -> list[str]:
+    """Run again, and return which steps were not taken over."""
+    from mml_core.scheduling.verifying import records_of
+
+    result = rests.run(*QUICK, "reuse.auto=true", *overrides, mode="train")
+    assert result.code == 0, result.err
+    return sorted(record.method for record in records_of(rests.newest()) if record.taken is None)
+
+
+def walk(cause: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield cause
+    for each in cause["rests_on"]:
+        yield from walk(each)
+
+
+def test_predictions_are_explained_through_the_model_to_the_images(train: Rests) -> None:
+    result = train.mml("files", "why", "PREDICTIONS/dots/fold0_0001.parquet", "--json")
+
+    told = list(walk(json.loads(result.out)))
+
+    kinds = Counter(each["kind"] for each in told)
+    assert kinds["task"] == kinds["dataset"] == 2
+    assert [each["method"] for each in told if "method" in each] == ["predict_fold", "train_fold"]
+    files = {each["key"] for each in told if each["kind"] == "file"}
+    assert {"predictions", "parameters", "pipeline", "metrics"} == files
+    (trained,) = (each for each in told if each.get("method") == "train_fold")
+    assert trained["config"]["trainer"]["max_epochs"] == 1
+    assert {"arch", "optimizer", "loss"} <= trained["config"].keys()
+    assert not {key for key in trained["config"] if key.startswith(("mode", "task_list", "proj", "paths"))}
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ("logging=csv", []),
+        ("metrics.classification=[accuracy]", ["predict_fold", "test_fold", "train_fold"]),
+        ("optimizer.lr=0.5", ["predict_fold", "test_fold", "train_fold"]),
+        ("mode.subroutines=[train]", []),
+    ],
+)
+def test_training_steps_are_taken_over_where_nothing_differs(
+    train: Rests, change: str, again: list[str]
+) -> None:
+    finishing = ["before_finishing_hook"]
+
+    assert run_again(train, change) == finishing + again
+
+
+def test_a_further_fold_leaves_the_first_as_it_was(train: Rests) -> None:
+    finishing = ["before_finishing_hook"]
+
+    assert run_again(train, "mode.folds=2") == [*finishing, "predict_fold", "test_fold", "train_fold"]
+    assert (train.project.path() / "PARAMETERS/dots/model_0002.safetensors").exists()
+    assert not (train.project.path() / "PARAMETERS/dots/model_0003.safetensors").exists()
+
+
+def test_the_table_of_a_run_that_was_taken_over_is_the_same(train: Rests) -> None:
+    first = train.run(*QUICK, "reuse.auto=true", mode="train").out
+    second = train.run(*QUICK, "reuse.auto=true", mode="train").out
+
+    assert first == second
+    assert "accuracy" in first
