@@ -15,6 +15,7 @@ from mml_core.files.attempts import remove_folder
 from mml_core.files.cleanup import inside
 from mml_core.files.layout import Layout
 from mml_core.scheduling.base import AbstractBaseScheduler
+from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.storage.atomic import TEMP_PREFIX
 from mml_core.storage.leases import Lease, LeaseHeldError, is_alive
@@ -159,14 +160,14 @@ def _unclaimed(project: Path, run: str | None) -> Iterator[bool]:
         yield False
         return
     with lease:
-        yield True
+        yield not StepClaims(RunDirectory(project / RUNS / run).claims_path).live()
 
 
 def _is_live(project: Path, run: str) -> bool:
     layout = Layout(project, run)
-    return is_alive(
-        layout.script_lease if layout.is_script else RunDirectory(project / RUNS / run).lease_path
-    )
+    if layout.is_script:
+        return is_alive(layout.script_lease)
+    return RunDirectory(project / RUNS / run).held() is not None
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -18,12 +18,13 @@ from mml_core.config.locations import resolve_locations
 from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError
 from mml_core.scheduling import sealed, values
+from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.plan import Plan
 from mml_core.scheduling.run_records import Done, Failure, RunInfo, Session, is_shared, new_session, versions
 from mml_core.storage import atomic
 from mml_core.storage.hashing import sha256_bytes
-from mml_core.storage.leases import Lease
+from mml_core.storage.leases import Lease, is_alive
 
 
 class RunDirectoryError(MMLError):
@@ -108,6 +109,12 @@ class RunDirectory:
     def claim(self) -> Lease:
         """Claim the run for this process; raise LeaseHeldError (exit 3) where a live one holds it."""
         return Lease.acquire(self.lease_path)
+
+    def held(self) -> Path | None:
+        """Return the claim of a process that drives the run or does a step of it; None where all are dead."""
+        if is_alive(self.lease_path):
+            return self.lease_path
+        return next((self.claims_path / step for step in StepClaims(self.claims_path).live()), None)
 
     def describe(self, cfg: DictConfig, context: RunContext) -> None:
         """Write ``config.yaml`` and ``run.json``."""

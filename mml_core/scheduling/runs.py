@@ -15,7 +15,7 @@ from mml_core.files.layout import Layout
 from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
 from mml_core.scheduling.sealed import DamagedRecordError
-from mml_core.storage.leases import LeaseHeldError, is_alive, read_owner
+from mml_core.storage.leases import LeaseHeldError, read_owner
 
 
 class UnknownRunError(MMLError):
@@ -87,8 +87,8 @@ def summarise(run: RunDirectory) -> RunSummary:
         status, state, go_on = "damaged", damage, ""
     elif done_at is not None:
         status, state, go_on = "done", "done", ""
-    elif is_alive(run.lease_path):
-        owner = read_owner(run.lease_path)
+    elif (held := run.held()) is not None:
+        owner = read_owner(held)
         status, state = "running", f"running: {owner.describe()}" if owner is not None else "running"
     elif failures:
         status, state = "failed", f"failed: {failures[0].name}: {failures[0].error}"

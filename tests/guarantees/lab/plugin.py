@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 
 from mml_core.plugins import DatasetSpec, PathAssignment, SchedulerSpec, TaskSpec, hookimpl
@@ -16,6 +17,27 @@ def at(where, method):
     if os.environ.get("LAB_AT", "").partition("@")[2] == f"{where}:{method}":
         number = getattr(signal, os.environ.pop("LAB_AT").partition("@")[0])
         os.kill(os.getpid(), number)
+
+
+def dying(call, removals):
+    """Return ``call`` so that this process is killed at its n-th removal of a file or folder."""
+
+    def hook(event, arguments):
+        nonlocal removals
+        if armed and event in ("os.remove", "os.rmdir"):
+            removals -= 1
+            if removals < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def killed(*arguments):
+        armed.append(True)
+        done = call(*arguments)
+        armed.clear()
+        return done
+
+    armed = []
+    sys.addaudithook(hook)
+    return killed
 
 
 @hookimpl
@@ -67,3 +89,5 @@ def mml_scheduler_created(scheduler):
         return commit(ledger, position, record, folder)
 
     scheduler.fm.publish, Ledger.commit = publishing, committing
+    if "LAB_REMOVALS" in os.environ:
+        scheduler.fm.clean_up = dying(scheduler.fm.clean_up, int(os.environ["LAB_REMOVALS"]))
