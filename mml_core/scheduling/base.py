@@ -122,7 +122,7 @@ class AbstractBaseScheduler:
         self._reads.take()
         self._reads.note(*read_before)
         self._read_for_later: set[str] = set()
-        self._kept: dict[str, Any] = {}
+        self._kept: dict[str, Any] | None = None
         self._own_attributes = {*vars(self), "_own_attributes", "_common_reads"} - attributes_before
 
     @classmethod
@@ -391,8 +391,11 @@ class AbstractBaseScheduler:
 
     def _end_step(self) -> None:
         # What a step has kept on this object, such as a cached property, later ones may use without reading.
-        now = self._attributes()
-        if now.keys() != self._kept.keys() or any(now[name] is not self._kept[name] for name in now):
+        before, now = self._kept, self._attributes()
+        self._kept = None
+        if before is None:  # it was not run
+            return
+        if now.keys() != before.keys() or any(now[name] is not before[name] for name in now):
             self._read_for_later.update(self._reads.noted())
 
     def _attributes(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mml_core.testing.fixtures import CommandRunner, InlinePlugins, MMLProject, Result
 
 PLUGIN = """
+import os, signal
 from mml_core.plugins import hookimpl, SchedulerSpec, PathAssignment, DatasetSpec, TaskSpec
 
 MODE = {
@@ -33,6 +34,15 @@ def mml_path_assignments():
     yield PathAssignment(key="drawn", path="PROJ_PATH/DRAWN/TASK_NAME/drawn.json", reusable=True)
     yield PathAssignment(key="kept", path="PROJ_PATH/KEPT/kept.json")
     yield PathAssignment(key="shared", path="PROJ_PATH/SHARED/shared.json", reusable=True)
+
+@hookimpl
+def mml_scheduler_created(scheduler):
+    publish = scheduler.fm.publish
+    def dying(artefacts, folder, **kwargs):
+        if artefacts and "DIE_COMMITTED" in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
+        publish(artefacts, folder, **kwargs)
+    scheduler.fm.publish = dying
 
 @hookimpl
 def mml_datasets():

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mml_core.files.artefacts import ArtefactStore
+
 if TYPE_CHECKING:
-    from mml_core.testing.fixtures import CommandRunner
+    from mml_core.testing.fixtures import CommandRunner, ProcessRunner
     from tests.provenance.conftest import Rests
 
 DRAWN = "DRAWN/dots/drawn_0001.json"
@@ -39,7 +41,12 @@ def test_a_file_is_explained_back_to_the_images(rests: Rests) -> None:
     (step,) = told["rests_on"]
     assert (step["kind"], step["method"], step["params"]) == ("step", "take_task", ["dots"])
     assert step["run"] == rests.newest().id
-    assert step["config"] == {"mode.common": 1, "mode.early": 1, "mode.planned": 1}
+    assert step["config"] == {
+        "mode.common": 1,
+        "mode.early": 1,
+        "mode.look": False,
+        "mode.planned": 1,
+    }
     assert {"seed", "threads", "host", "started", "seconds"} <= step.keys()
     (task,) = (each for each in step["rests_on"] if each["kind"] == "task")
     (dataset,) = task["rests_on"]
@@ -83,6 +90,36 @@ def test_a_file_is_explained_when_its_run_is_removed(rests: Rests) -> None:
     (step,) = why(rests.mml, DRAWN)["rests_on"]
 
     assert (step["method"], step["config"]["mode.common"]) == ("take_task", 1)
+
+
+def test_the_provenance_is_whole_after_a_kill_between_commit_and_publication(
+    rests: Rests, mml_process: ProcessRunner
+) -> None:
+    killed = mml_process("run", "--mode=rests", "--tasks", "dots", env={"DIE_COMMITTED": "1"})
+    assert killed.code == -9, killed.err
+    assert mml_process("run", "--continue").code == 0
+
+    records = list(ArtefactStore(rests.project.path()).records())
+
+    assert [record.artefact.key for record in records] == ["drawn", "shared"]
+    for record in records:
+        assert record.extra["config"] == {
+            "mode.common": 1,
+            "mode.early": 1,
+            "mode.planned": 1,
+            "mode.look": False,
+        }
+        assert record.extra["inputs"]["tasks"].keys() == {"dots"}
+        assert {
+            "versions",
+            "code",
+            "git",
+            "host",
+            "seconds",
+            "started",
+            "seed",
+            "threads",
+        } <= record.extra.keys()
 
 
 def test_the_tree_is_plain_text_in_a_pipe(rests: Rests) -> None:
