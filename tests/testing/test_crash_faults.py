@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import signal
+
 import pytest
 
 from mml_core.testing.crash import CrashFaultError, FaultKind
@@ -9,27 +12,52 @@ from mml_core.testing.crash import CrashFaultError, FaultKind
 pytest_plugins = ["mml_core.testing.crash"]
 
 FAULTS = {
-    "KeptInMemory": FaultKind.IN_MEMORY,
-    "OutsideTheAttempt": FaultKind.OUTSIDE,
-    "WithoutRename": FaultKind.NO_RENAME,
-    "FileNotSynced": FaultKind.FILE_NOT_SYNCED,
-    "FolderNotSynced": FaultKind.FOLDER_NOT_SYNCED,
-    "Unseeded": FaultKind.UNSEEDED,
-    "EarlyCleanUp": FaultKind.EARLY_CLEAN_UP,
-    "NumberReused": FaultKind.NUMBER_REUSED,
+    "KeptInMemory": (FaultKind.IN_MEMORY, 6),
+    "OutsideTheAttempt": (FaultKind.OUTSIDE, 1),
+    "WithoutRename": (FaultKind.NO_RENAME, 1),
+    "FileNotSynced": (FaultKind.FILE_NOT_SYNCED, 1),
+    "FolderNotSynced": (FaultKind.FOLDER_NOT_SYNCED, 1),
+    "Unseeded": (FaultKind.UNSEEDED, 1),
+    "EarlyCleanUp": (FaultKind.EARLY_CLEAN_UP, 1),
+    "NumberReused": (FaultKind.NUMBER_REUSED, 6),
+}
+"""What each planted scheduler does, and how many kill points it takes to see it."""
+INJURIES = {
+    "stopped": {"signal": signal.SIGSTOP},
+    "terminated": {"signal": signal.SIGTERM},
+    "disk full": {"errno": errno.ENOSPC},
+    "quota used up": {"errno": errno.EDQUOT},
+    "disk broken": {"errno": errno.EIO},
 }
 
 
-def test_an_honest_scheduler_has_no_fault(crash_kit, planted):
-    report = crash_kit(planted.Honest, sample=12)
-    assert report.run == 12
+def test_g01_g02_g03_g08_an_honest_scheduler_is_killed_and_continued(crash_kit, planted):
+    report = crash_kit(planted.Honest, sample=10)
+    assert report.run == 10
     assert report.not_reached == 0
 
 
 @pytest.mark.long
-def test_an_honest_scheduler_killed_everywhere_has_no_fault(crash_kit, planted):
+def test_g01_g02_g03_g08_an_honest_scheduler_is_killed_everywhere(crash_kit, planted):
     report = crash_kit(planted.Honest)
     assert report.run == report.points > 150
+
+
+@pytest.mark.long
+def test_g01_g02_an_honest_scheduler_is_killed_in_parallel_steps(crash_kit, planted):
+    crash_kit(planted.Honest, "executor.preload=[]", executor="processes", sample=40)
+
+
+@pytest.mark.parametrize("sample", [4, pytest.param(None, marks=pytest.mark.long, id="everywhere")])
+def test_g04_an_honest_scheduler_survives_power_losses(crash_kit, planted, sample):
+    crash_kit.power_loss(planted.Honest, sample=sample)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("injury", INJURIES)
+def test_g10_g11_g12_g14_an_honest_scheduler_is_injured_everywhere(crash_kit, planted, injury):
+    sample = 60 if injury == "stopped" else None
+    crash_kit(planted.Honest, sample=sample, **INJURIES[injury])
 
 
 def test_a_scheduler_that_is_safe_to_reuse_is_taken_over_and_run_again_as_it_should(crash_kit, planted):
@@ -44,7 +72,7 @@ def test_config_that_is_missing_from_the_fingerprint_is_named(crash_kit, planted
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_named(crash_kit, planted, name):
-    kind = FAULTS[name]
+    kind, sample = FAULTS[name]
     with pytest.raises(CrashFaultError, match=kind.value) as caught:
-        crash_kit(getattr(planted, name), sample=6, seed=1)
-    print(caught.value)
+        crash_kit(getattr(planted, name), sample=sample, seed=1)
+    assert any(fault.kind is kind for fault in caught.value.report.faults)

@@ -176,7 +176,7 @@ class CrashKit:
         with ThreadPoolExecutor(self.workers) as pool:
             for change in pool.map(partial(changed, bench), ["", *changes]):
                 report.steps[change.override or "nothing changed"] = (change.taken, change.steps)
-                report.faults += change.faults
+                report.found += change.faults
         return self._told(report)
 
     def _bench(
@@ -207,7 +207,7 @@ class CrashKit:
     def _report(self, bench: Bench, injury: str, reference: Reference) -> CrashReport:
         backend = f"{bench.backend.name}, which sees {bench.backend.sees}"
         report = CrashReport(bench.scenario.describe(), injury, backend)
-        report.faults += reference.faults
+        report.found += reference.faults
         return report
 
     def _choose(

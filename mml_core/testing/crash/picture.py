@@ -84,7 +84,7 @@ def take_picture(root: Path, scenario: Scenario, before: Path) -> Picture:
         records = {record.step: _plain_record(record) for _, record in ledger.records()}
         if scenario.executor:
             plain.forget_numbers(records)
-        steps |= plain.of(records)
+        steps |= plain.without_times(plain.of(records))
     artefacts = list(_artefacts(root / "results"))
     return Picture(
         done=done,
@@ -132,6 +132,13 @@ class Plain:
             return {self.of(key): self.of(item) for key, item in value.items()}
         return [self.of(item) for item in value] if isinstance(value, (list, tuple)) else value
 
+    def without_times(self, value: Any) -> Any:
+        """Return a JSON value without the keys whose values differ from run to run."""
+        if isinstance(value, Mapping):
+            kept = {key: item for key, item in value.items() if key not in self._volatile}
+            return {key: self.without_times(item) for key, item in kept.items()}
+        return [self.without_times(item) for item in value] if isinstance(value, list) else value
+
     def digest(self, path: Path) -> str:
         """Return the hash of a file's content without places, ids and, where it is JSON, times."""
         if path.is_symlink():
@@ -141,15 +148,8 @@ class Plain:
             content = content.replace(old.encode(), new.encode())
         if path.suffix == ".json":
             with suppress(ValueError):  # what only looks like JSON is compared as it is
-                content = json.dumps(self._without_times(json.loads(content)), sort_keys=True).encode()
+                content = json.dumps(self.without_times(json.loads(content)), sort_keys=True).encode()
         return hashlib.sha256(content).hexdigest()
-
-    def _without_times(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {
-                key: self._without_times(item) for key, item in value.items() if key not in self._volatile
-            }
-        return [self._without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def visible_files(root: Path, ignored: tuple[str, ...] = ()) -> Iterator[str]:
@@ -179,6 +179,8 @@ def _plain_record(record: Any) -> dict[str, Any]:
         for name, value in msgspec.structs.asdict(record).items()
         if name not in _OF_ATTEMPT
     }
+    # What a step used is told by name: the hashes are of results and files, which are compared themselves.
+    found["inputs"] = {what: sorted(used) for what, used in found["inputs"].items() if isinstance(used, dict)}
     found["artefacts"] = [
         {name: value for name, value in artefact.items() if name not in _OF_MOMENT}
         for artefact in found["artefacts"]
@@ -226,6 +228,14 @@ def differences(expected: Picture, found: Picture) -> list[str]:
 def _between(expected: Any, found: Any, what: str) -> list[str]:
     if json.dumps(expected, sort_keys=True) == json.dumps(found, sort_keys=True):
         return []
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        for key in sorted({*expected, *found}):
+            inner = _between(expected.get(key), found.get(key), f"{what}.{key}")
+            if inner:
+                return inner
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = enumerate(zip(expected, found, strict=True))
+        return next(told for at, (one, other) in pairs if (told := _between(one, other, f"{what}[{at}]")))
     return [f"{what} {_short(found)} instead of {_short(expected)}"]
 
 

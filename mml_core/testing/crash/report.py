@@ -38,7 +38,7 @@ class CrashReport:
             reuse is looked at, per changed key how many steps were taken over, and how many there were.
         unit: What is counted.
         not_reached: How many points a command ended before.
-        faults: What was found.
+        found: What was found, point by point.
     """
 
     command: str
@@ -48,7 +48,12 @@ class CrashReport:
     steps: dict[str, tuple[int, int]] = field(default_factory=dict)
     unit: str = "kill points"
     not_reached: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    found: list[Fault] = field(default_factory=list)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What was found, each fault once, under the name of its cause."""
+        return joined(self.found)
 
     @property
     def run(self) -> int:
@@ -72,14 +77,16 @@ class CrashReport:
         """Note what came of the kill points."""
         for outcome in outcomes:
             self.not_reached += not outcome.reached
-            self.faults += outcome.faults
+            self.found += outcome.faults
 
     def summary(self) -> str:
         """Return one line."""
         seed = f", MML_CRASH_SEED={self.seed}" if self.seed is not None else ""
-        found = f"{len(joined(self.faults))} faults" if self.faults else "no fault"
+        faults = f"{len(self.faults)} faults" if self.found else "no fault"
         late = f", {self.not_reached} not reached" if self.not_reached else ""
-        return f"{self.injury}: {self.run} of {self.points} {self.unit}{seed}{late}: {found} ({self.command})"
+        return (
+            f"{self.injury}: {self.run} of {self.points} {self.unit}{seed}{late}: {faults} ({self.command})"
+        )
 
     def describe(self) -> str:
         """Return the whole report."""
@@ -90,7 +97,7 @@ class CrashReport:
 
     def _faults(self) -> Iterator[str]:
         """Yield a line per fault, of each kind the first few."""
-        for kind, faults in itertools.groupby(joined(self.faults), lambda fault: fault.kind):
+        for kind, faults in itertools.groupby(self.faults, lambda fault: fault.kind):
             told = list(faults)
             yield from map(str, told[:_TOLD])
             if len(told) > _TOLD:
@@ -102,6 +109,6 @@ class CrashReport:
         Raises:
             CrashFaultError: It has.
         """
-        if self.faults:
+        if self.found:
             raise CrashFaultError(self)
         return self

@@ -37,6 +37,16 @@ class SchedulerCrashSuite:
         """SIGTERM at write barriers ends the run with 143, and it can be continued."""
         self._injure(crash_kit, self.few, signal=signal.SIGTERM)
 
+    def test_a_power_loss_takes_nothing_that_was_committed(self, crash_kit: CrashKit) -> None:
+        """States that a power loss may leave are continued, and equal an undisturbed run in the end."""
+        crash_kit.power_loss(
+            self.mode, *self.overrides, tasks=self.tasks, sample=self.few, **_without_executor(self.options)
+        )
+
+    def test_a_writer_that_lost_its_lease_commits_nothing(self, crash_kit: CrashKit) -> None:
+        """A run is stopped, taken over as if by another machine, and let go on: it has to give up."""
+        self._injure(crash_kit, self.few, signal=signal.SIGSTOP)
+
     def test_a_full_disk_is_named(self, crash_kit: CrashKit) -> None:
         """A disk that is full from a write on is named in one line, and the run can be continued."""
         self._injure(crash_kit, self.few, errno=errno.ENOSPC)
@@ -47,3 +57,8 @@ class SchedulerCrashSuite:
 
     def _injure(self, crash_kit: CrashKit, sample: int | None, **injury: Any) -> None:
         crash_kit(self.mode, *self.overrides, tasks=self.tasks, sample=sample, **injury, **self.options)
+
+
+def _without_executor(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options for a run whose writes are recorded, which is done by one process."""
+    return {name: value for name, value in options.items() if name != "executor"}
