@@ -44,21 +44,23 @@ def apply_overrides(stored: DictConfig, overrides: Sequence[str], plugins: Plugi
     change.
 
     Raises:
-        OverrideRefusedError: An override changes another key; the message names it, its old and its new
+        OverrideRefusedError: Overrides change other keys; the message names each with its old and its new
         value.
     """
     cfg = stored.copy()
+    refused = []
     for override in overrides:
         key, value = _parsed(override)
         if isinstance(OmegaConf.select(cfg, key), DictConfig) and isinstance(value, str):
             value = _option(key, value, plugins, OmegaConf.select(cfg, "mode.name"))
         for leaf, old, new in _changes(key, _plain(OmegaConf.select(cfg, key)), value):
             if not _is_safe(leaf):
-                raise OverrideRefusedError(
-                    f"{leaf} was {old!r} when the run began and cannot become {new!r}, which may change its "
-                    "results; leave it out, or start a new run."
-                )
+                refused.append(f"{leaf} was {old!r} when the run began and cannot become {new!r}")
         OmegaConf.update(cfg, key, value, merge=False, force_add=True)
+    if refused:
+        raise OverrideRefusedError(
+            f"{'; '.join(refused)}: that may change its results; leave it out, or start a new run."
+        )
     return cfg
 
 
