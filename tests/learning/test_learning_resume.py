@@ -83,6 +83,15 @@ class Module(MMLModule):
         return loss
 
 
+class Plateau(Module):
+    """Lowers its rate by what it logs at the end of an epoch."""
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
+
+
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory, install_task: Any) -> Any:
     """Sixteen images to train on: four batches of four, two epochs of them."""
@@ -101,10 +110,18 @@ class Fit:
         cfg: The config.
         data: Makes the data module.
         callbacks: Makes further callbacks.
+        module: What is trained.
     """
 
-    def __init__(self, folder: Path, cfg: Any, data: Callable[[], Any], callbacks: Callable[[], list[Any]]):
-        self.folder, self.cfg, self.data, self.callbacks = folder, cfg, data, callbacks
+    def __init__(
+        self,
+        folder: Path,
+        cfg: Any,
+        data: Callable[[], Any],
+        callbacks: Callable[[], list[Any]],
+        module: type[Module],
+    ) -> None:
+        self.folder, self.cfg, self.data, self.callbacks, self.module = folder, cfg, data, callbacks, module
         self.attempts: list[Path] = []
 
     def attempt(
@@ -116,7 +133,7 @@ class Fit:
         random.seed(1)
         np.random.seed(2)
         torch.manual_seed(3)
-        module, history = Module(recipe_of(self.cfg)), History()
+        module, history = self.module(recipe_of(self.cfg)), History()
         callbacks = [history, *self.callbacks(), *([kill] if kill else [])]
         trainer = create_trainer(self.cfg, default_root_dir=own, callbacks=callbacks, fits=fits)
         self.attempts.append(own / "checkpoints")
@@ -140,12 +157,7 @@ def ending(trainer: StepTrainer, module: Module, history: History) -> dict[str, 
         "rates": [flat(each.scheduler.state_dict()) for each in trainer.lr_scheduler_configs],
         "history": history.epochs,
         "metrics": flat(trainer.callback_metrics),
-        "steps": {
-            "optimiser": trainer.global_step,
-            "epochs": trainer.current_epoch,
-            "batches": trainer.fit_loop.total_batch_idx,
-            "logged": trainer.fit_loop.epoch_loop._batches_that_stepped,
-        },
+        "progress": {key: each for key, each in trainer.fit_loop.state_dict().items() if key != "state_dict"},
         "random": (random.random(), np.random.rand(), float(torch.rand(()))),
     }
 
@@ -164,7 +176,15 @@ def make_fit(task: Any, learning_config: Any, tmp_path: Path) -> Callable[..., F
     """``make_fit(name, trainer__max_epochs=3, …)``"""
     from mml_core.data.datamodule import create_datamodule
 
-    def make(name: str, *, workers: int = 0, callbacks: Any = list, data: Any = None, **changes: Any) -> Fit:
+    def make(
+        name: str,
+        *,
+        workers: int = 0,
+        callbacks: Any = list,
+        data: Any = None,
+        module: type[Module] = Module,
+        **changes: Any,
+    ) -> Fit:
         options = {
             "trainer__accelerator": "cpu",
             "trainer__max_epochs": EPOCHS,
@@ -181,13 +201,13 @@ def make_fit(task: Any, learning_config: Any, tmp_path: Path) -> Callable[..., F
         def own_data() -> Any:
             return create_datamodule(cfg, task, data_root=task.data, fold=0, seed=5)
 
-        return Fit(tmp_path / name, cfg, data or own_data, callbacks)
+        return Fit(tmp_path / name, cfg, data or own_data, callbacks, module)
 
     return make
 
 
 def stop_early() -> list[Callback]:
-    return [EarlyStopping("val/loss", patience=1, min_delta=10.0)]
+    return [EarlyStopping("val/loss", patience=2, min_delta=10.0, check_on_train_epoch_end=False)]
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -200,7 +220,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one cycle": {"lr_scheduler": {"name": "onecycle"}},
     "a number of steps": {"trainer__max_epochs": -1, "trainer__max_steps": 7},
     "half of the batches": {"trainer__limit_train_batches": 0.5, "trainer__max_epochs": 4},
-    "stopping early": {"callbacks": stop_early, "trainer__max_epochs": 9},
+    "stopping early": {"callbacks": stop_early, "trainer__max_epochs": 9, "trainer__val_check_interval": 2},
+    "rate by metric": {"module": Plateau, "trainer__max_epochs": 3},
     "mixed precision": {"trainer__precision": "bf16-mixed"},
     "loading anew": {"trainer__reload_dataloaders_every_n_epochs": 1},
 }
@@ -213,7 +234,7 @@ def test_g02_killed_after_every_batch_it_ends_the_same(make_fit: Any, variant: s
     while (found := fit.attempt(KillAt("on_train_batch_start", 1))) is None:
         attempts += 1
     assert found == expected
-    assert attempts == expected["steps"]["batches"] >= 6
+    assert attempts == expected["progress"]["epoch_loop.batch_progress"]["total"]["completed"] - 1 >= 5
     assert fit.attempt(KillAt("on_train_end", 0)) is None
     assert fit.attempt() == expected
 
@@ -247,17 +268,15 @@ def test_g02_the_number_of_loading_processes_may_change(make_fit: Any) -> None:
     assert fit.attempt() == expected
 
 
-class Arrays(LightningDataModule):
-    """Shuffled by a loader of torch, which cannot say where in an epoch it is."""
+IMAGES, TARGETS = torch.linspace(0, 1, 16 * 64).reshape(16, 1, 8, 8), torch.arange(16) % 2
 
-    def __init__(self, generator: torch.Generator | None) -> None:
+
+class Given(LightningDataModule):
+    """Trains with a loader that somebody else wrote."""
+
+    def __init__(self, loader: Callable[[], Any]) -> None:
         super().__init__()
-        self.generator = generator
-
-    def train_dataloader(self) -> DataLoader:
-        images = torch.linspace(0, 1, 16 * 64).reshape(16, 1, 8, 8)
-        rows = TensorDataset(images, torch.arange(16) % 2)
-        return DataLoader(rows, batch_size=4, shuffle=True, generator=self.generator, collate_fn=collate)
+        self.train_dataloader = loader
 
 
 def collate(samples: list[Any]) -> dict[str, torch.Tensor]:
@@ -265,14 +284,56 @@ def collate(samples: list[Any]) -> dict[str, torch.Tensor]:
     return {"image": torch.stack(images), "target": torch.stack(targets)}
 
 
+class Eager:
+    """A loader that knows its place in an epoch, but not the epoch, and takes it when it is iterated over."""
+
+    def __init__(self) -> None:
+        self.sampler = self
+        self.epoch = self.place = self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self) -> Any:
+        start, self.start = self.start, 0
+        return self._batches(start)
+
+    def _batches(self, start: int) -> Any:
+        rows = np.random.default_rng(self.epoch).permutation(16)
+        for self.place in range(start + 1, 5):
+            chosen = rows[4 * self.place - 4 : 4 * self.place]
+            yield {"image": IMAGES[chosen], "target": TARGETS[chosen]}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"place": self.place % 4}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.start = state["place"]
+
+
+def test_any_loader_that_stores_its_place_is_put_there(make_fit: Any) -> None:
+    options = {"data": lambda: Given(Eager), "trainer__max_epochs": 3, "trainer__limit_val_batches": 0}
+    expected = make_fit("whole", **options).attempt()
+    fit = make_fit("killed", **options)
+    while (found := fit.attempt(KillAt("on_train_batch_start", 1))) is None:
+        pass
+    assert found == expected
+    assert len(fit.attempts) == 12
+
+
 @pytest.mark.parametrize("seeded", [False, True])
 def test_with_a_loader_that_forgets_its_place_it_goes_on_from_the_end_of_an_epoch(
     make_fit: Any, seeded: bool
 ) -> None:
-    def data() -> Arrays:
-        return Arrays(torch.Generator().manual_seed(1) if seeded else None)
+    def loader() -> DataLoader:
+        generator = torch.Generator().manual_seed(1) if seeded else None
+        rows = TensorDataset(IMAGES, TARGETS)
+        return DataLoader(rows, batch_size=4, shuffle=True, generator=generator, collate_fn=collate)
 
-    options = {"data": data, "trainer__max_epochs": 3, "trainer__limit_val_batches": 0}
+    options = {"data": lambda: Given(loader), "trainer__max_epochs": 3, "trainer__limit_val_batches": 0}
     expected = make_fit("whole", **options).attempt()
     fit = make_fit("killed", **options)
     for number, left in ((6, [4]), (3, [4]), (7, [8, 4]), (2, [8, 4])):
