@@ -60,9 +60,9 @@ class AbstractBaseScheduler:
         available_subroutines: What ``mode.subroutines`` may name.
 
     Attributes:
-        reuse_safe: Whether ``reuse.auto`` may take a step over from another run: where it does nothing but
-            compute, from the config it reads in its own process, the structs it takes by ``get_struct``,
-            ``results``, ``return_value``, ``fm.global_path`` and its seed.
+        reuse_safe: Whether ``reuse.auto`` may take steps over from other runs: where they do nothing but
+            compute, from the config they read in their own process, the structs they take by ``get_struct``,
+            ``results``, ``return_value``, ``fm.global_path`` and their seed. A subclass declares it anew.
         cfg: The config, with tags applied to ``task_list``; not to be changed. What a step reads of it is
             noted with the step; what ``__init__``, hooks and ``create_routine`` read, and structs they take,
             with all of them (see ``choosing_steps``).
@@ -358,6 +358,11 @@ class AbstractBaseScheduler:
         return tune(self.cfg, model, datamodule, **kwargs)
 
     # -- what the runner uses
+
+    @classmethod
+    def declares_reuse_safe(cls) -> bool:
+        """Whether this very class says that its steps can be taken over; a base class cannot know."""
+        return bool(vars(cls).get("reuse_safe", False))
 
     def _prepare(self) -> None:
         self._prepared = True

@@ -131,7 +131,7 @@ class Explainer:
 def _record_of(project: Path, path: str) -> ArtefactRecord | None:
     try:
         return ArtefactStore(project).find_path(path)
-    except (MMLError, OSError, ValueError):
+    except (MMLError, OSError, ValueError, IndexError):
         return None
 
 

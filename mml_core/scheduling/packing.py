@@ -22,12 +22,11 @@ from mml_core.scheduling.archive_form import (
     check_suffix,
     name_problem,
 )
-from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.verifying import damaged_records, records_of, runs_in
 from mml_core.storage.atomic import writing
 from mml_core.storage.hashing import sha256_file
-from mml_core.storage.leases import LeaseHeldError, is_alive, read_owner
+from mml_core.storage.leases import LeaseHeldError, read_owner
 
 
 def pack(project: Path, target: Path) -> Manifest:
@@ -68,10 +67,9 @@ def foreign_files(project: Path) -> list[str]:
 
 def _check_at_rest(project: Path) -> None:
     for run in runs_in(project):
-        held = [run.lease_path] if is_alive(run.lease_path) else []
-        held += [run.claims_path / step for step in StepClaims(run.claims_path).live()]
-        if held:
-            raise LeaseHeldError(held[0], read_owner(held[0]))
+        held = run.held()
+        if held is not None:
+            raise LeaseHeldError(held, read_owner(held))
     for _, problem in damaged_records(project):
         raise ArchiveError(f"The project '{project.name}' is not packed: {problem}")
 

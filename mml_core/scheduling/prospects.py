@@ -25,7 +25,7 @@ def prospects_of(
         done: What is done.
         run: The run's directory; None where it has not begun.
     """
-    if not scheduler.reuse_safe:
+    if not scheduler.declares_reuse_safe():
         why_not = f"{type(scheduler).__name__} does not declare itself reuse_safe"
         return {step.id: Offer(None, why_not) for step in plan}
     fm = scheduler.fm

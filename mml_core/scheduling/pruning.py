@@ -164,7 +164,7 @@ def _finished(project: Path, name: str) -> str:
         return "" if alive else "its script has ended"
     if not run.path.exists():
         return "its run is gone"
-    return "its run is finished" if run.done() is not None and not is_alive(run.lease_path) else ""
+    return "its run is finished" if run.done() is not None and run.held() is None else ""
 
 
 def _lost(project: Path) -> Iterator[Waste]:

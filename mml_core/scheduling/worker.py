@@ -182,7 +182,7 @@ class StepWorker:
         """Commit what another run has done of a step, where ``reuse.auto`` says so and nothing differs."""
         scheduler = self._scheduler
         projects = scheduler.fm.taken_over_from
-        if self._run is None or not projects or not scheduler.reuse_safe:
+        if self._run is None or not projects or not scheduler.declares_reuse_safe():
             return False
         if scheduler._library is None:
             scheduler._library = Library(projects, self._run.path)

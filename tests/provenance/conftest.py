@@ -168,7 +168,7 @@ class Rests(AbstractBaseScheduler):
         self.return_value = {key: value for key, value in values.items() if "take_task" not in key}
 
 class Unsafe(Rests):
-    reuse_safe = False
+    pass
 """
 
 DOTS = """

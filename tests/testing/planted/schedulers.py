@@ -123,6 +123,8 @@ class Scaled(Honest):
 class ScaledUnseen(Scaled):
     """Rests on a key that it reads where nobody notes it."""
 
+    reuse_safe = True
+
     def __init__(self, cfg):
         Honest.__init__(self, cfg)
         with self.choosing_steps():
