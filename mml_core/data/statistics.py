@@ -98,20 +98,27 @@ def cached_statistics(
     source = FileSource(samples, header, data / "datasets" / header.dataset, preprocessing)
     channels = preprocessing.channels_of(header.channels)
     statistics = statistics_of(source, samples.indices("train"), channels)
+    made = _Cached(key, statistics.means, statistics.stds)
     with suppress(OSError, MMLError):  # a data folder that cannot be written to costs time, nothing else
-        write_json(path, {"key": key, "means": statistics.means, "stds": statistics.stds})
-    return statistics.means, statistics.stds
+        write_json(path, {"statistics": made, "sha256": digest(made)})
+    return made.means, made.stds
 
 
 def _read_cache(path: Path, key: str) -> tuple[list[float], list[float]] | None:
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_Cached)
+        file = msgspec.json.decode(path.read_bytes(), type=_CacheFile)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return (found.means, found.stds) if found.key == key else None
+    found = file.statistics
+    return (found.means, found.stds) if (found.key, digest(found)) == (key, file.sha256) else None
 
 
 class _Cached(msgspec.Struct, frozen=True):
     key: str
     means: list[float]
     stds: list[float]
+
+
+class _CacheFile(msgspec.Struct, frozen=True):
+    statistics: _Cached
+    sha256: str

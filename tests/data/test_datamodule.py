@@ -238,6 +238,12 @@ def test_statistics_on_the_fly_are_kept_in_a_cache_that_can_be_lost(make_task) -
     first = module(task).statistics
     cached = next((task.data / "cache" / "statistics").iterdir())
     assert module(task).statistics == first
+    whole = cached.read_bytes()
+    for place in range(0, len(whole), 7):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        cached.write_bytes(flipped)
+        assert module(task).statistics == first
     cached.write_text("{")
     assert module(task).statistics == first
     cached.unlink()
