@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from mml_core.testing.crash import CrashFaultError, FaultKind
+from mml_core.testing.crash import CrashFaultError, FaultKind, Victim
 
 pytest_plugins = ["mml_core.testing.crash"]
 
@@ -44,8 +44,9 @@ def test_g01_g02_g03_g08_an_honest_scheduler_is_killed_everywhere(crash_kit, pla
 
 
 @pytest.mark.long
-def test_g01_g02_an_honest_scheduler_is_killed_in_parallel_steps(crash_kit, planted):
-    crash_kit(planted.Honest, "executor.preload=[]", executor="processes", sample=40)
+@pytest.mark.parametrize("victim", Victim)
+def test_g01_g02_an_honest_scheduler_is_killed_in_parallel_steps(crash_kit, planted, victim):
+    crash_kit(planted.Honest, executor="processes", victim=victim, sample=20)
 
 
 @pytest.mark.parametrize("sample", [4, pytest.param(None, marks=pytest.mark.long, id="everywhere")])

@@ -11,6 +11,7 @@ scheduler's class, and a suite is one line of a subclass::
 (PYTEST_DONT_REWRITE: tests import names from here, and there is no assertion to explain.)
 """
 
+from mml_core.testing.crash.barriers import Victim
 from mml_core.testing.crash.faults import Fault, FaultKind
 from mml_core.testing.crash.kit import CrashKit
 from mml_core.testing.crash.plugin import crash_kit, pytest_terminal_summary
@@ -26,6 +27,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "SchedulerCrashSuite",
+    "Victim",
     "crash_kit",
     "pytest_terminal_summary",
 ]

@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 _MAGIC = 0x314B434D
@@ -151,6 +152,13 @@ def _relative(path: str, root: Path) -> str:
         return path
 
 
+class Victim(Enum):
+    """Who is sent a signal."""
+
+    TREE = "all processes of the command"
+    PROCESS = "the process that made the call"
+
+
 @dataclass(frozen=True)
 class Injury:
     """What happens to a command at one of its barriers.
@@ -161,7 +169,7 @@ class Injury:
         errno: With what the call fails there; 0: it does not.
         torn: Whether the first half of a write is done before the command is killed.
         lasting: Whether all later calls that take room on the disk fail as well, as on a full disk.
-        process_only: Whether the signal goes to the calling process and not to the whole tree.
+        victim: Who is sent the signal.
         syscall: As of the barrier.
         turn: As of the barrier.
     """
@@ -171,7 +179,7 @@ class Injury:
     errno: int = 0
     torn: bool = False
     lasting: bool = False
-    process_only: bool = False
+    victim: Victim = Victim.TREE
     syscall: str = ""
     turn: int = 0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mml_core.testing.crash.backends import Backend, choose_backend
+from mml_core.testing.crash.barriers import Injury, Victim
 from mml_core.testing.crash.bench import Bench, Reference
 from mml_core.testing.crash.kills import injured_and_continued
 from mml_core.testing.crash.points import AnyPoint, kill_points, of_methods, sampled, seed_of
@@ -58,6 +59,7 @@ class CrashKit:
         seed: int | None = None,
         signal: int = signals.SIGKILL,
         errno: int = 0,
+        victim: Victim = Victim.TREE,
         executor: str | None = None,
         volatile: Sequence[str] = (),
         ignored: Sequence[str] = (),
@@ -74,6 +76,8 @@ class CrashKit:
             signal: What the command is sent at the barrier: SIGKILL, SIGTERM, SIGINT, SIGUSR1. By SIGSTOP it
                 loses its lease, the run is taken over, and the stopped command must not commit any more.
             errno: With what the call fails there, instead of a signal; a full disk stays full.
+            victim: Who is sent the signal: the whole tree of processes, or the one that made the call, such
+                as a worker, whose step the run has to do again by itself.
             executor: What runs the steps; the results have to be those of the sequential one.
             volatile: Keys of JSON files that differ from run to run, beyond the usual ones.
             ignored: Globs of files that are not looked at.
@@ -91,7 +95,8 @@ class CrashKit:
         reference = bench.reference()
         report = self._report(bench, name or signals.Signals(signal).name, reference)
         if reference.is_repeatable:
-            points = kill_points(reference.story, signal, errno, name in LASTING)
+            wound = Injury(0, 0 if errno else signal, errno, lasting=name in LASTING, victim=victim)
+            points = kill_points(reference.story, wound)
             do = injured_and_continued
             if signal == signals.SIGSTOP:
                 points, do = stop_points(points), stopped_and_taken_over
@@ -141,6 +146,7 @@ class CrashKit:
         if reference.is_repeatable:
             report.seed = seed_of(seed)
             recording = record(bench)
+            report.unseen = recording.unseen
             points = of_methods(loss_points(recording, report.seed), methods)
             chosen = self._choose(points, sample, report.seed, report, reference)
             report.add(recovered(bench, reference, recording, chosen, self.workers))

@@ -92,7 +92,8 @@ class Lint:
         """Return what is wrong, each thing once."""
         self._story = Story.of(self.barriers)
         self._disk = Disk(self.root, self.before, self.barriers)
-        self._commits = [barrier.number for barrier in self.barriers if barrier.done and is_commit(barrier)]
+        self._commits = [barrier for barrier in self.barriers if barrier.done and is_commit(barrier)]
+        self._killed = {barrier.pid for barrier in self.barriers if barrier.killed}
         self._published: dict[str, str] = {}
         made = (_STEPS.search(barrier.path) for barrier in self.barriers if barrier.call == "mkdir")
         self._begun = {match[1] for match in made if match}
@@ -204,11 +205,12 @@ class Lint:
         )
 
     def _is_safe_in_time(self, naming: Naming) -> bool:
-        """Tell whether a name is safe before the next step is committed, or before the end."""
-        when = naming.barrier.number
-        deadline = next((commit for commit in self._commits if commit > when), None)
+        """Tell whether a name is safe before its process commits the next step, or before it ends."""
+        when, pid = naming.barrier.number, naming.barrier.pid
+        later = (commit.number for commit in self._commits if commit.pid == pid and commit.number > when)
+        deadline = next(later, None)
         if deadline is None:
-            return not self.ended or naming.safe_at is not None
+            return naming.safe_at is not None or not self.ended or pid in self._killed
         return naming.safe_at is not None and naming.safe_at < deadline
 
     def _fault(self, kind: FaultKind, moment: Moment, detail: str) -> Fault:

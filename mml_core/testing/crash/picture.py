@@ -84,7 +84,9 @@ def take_picture(root: Path, scenario: Scenario, before: Path) -> Picture:
         records = {record.step: _plain_record(record) for _, record in ledger.records()}
         if scenario.executor:
             plain.forget_numbers(records)
-        steps |= plain.without_times(plain.of(records))
+        for step, record in plain.without_times(plain.of(records)).items():
+            inputs = {what: sorted(used) for what, used in record["inputs"].items()}
+            steps[step] = {**record, "inputs": inputs}
     artefacts = list(_artefacts(root / "results"))
     return Picture(
         done=done,
@@ -180,7 +182,7 @@ def _plain_record(record: Any) -> dict[str, Any]:
         if name not in _OF_ATTEMPT
     }
     # What a step used is told by name: the hashes are of results and files, which are compared themselves.
-    found["inputs"] = {what: sorted(used) for what, used in found["inputs"].items() if isinstance(used, dict)}
+    found["inputs"] = {what: list(used) for what, used in found["inputs"].items() if isinstance(used, dict)}
     found["artefacts"] = [
         {name: value for name, value in artefact.items() if name not in _OF_MOMENT}
         for artefact in found["artefacts"]

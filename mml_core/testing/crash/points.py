@@ -49,7 +49,7 @@ class KillPoint:
         return self.moment.phase is Phase.BETWEEN and not self.injury.torn
 
 
-def kill_points(story: Story, signum: int, errno: int, lasting: bool) -> list[KillPoint]:
+def kill_points(story: Story, injury: Injury) -> list[KillPoint]:
     """Return all points at which a command can be injured.
 
     A kill comes before the call of each barrier, and once more in the middle of each write. An error meets
@@ -57,27 +57,18 @@ def kill_points(story: Story, signum: int, errno: int, lasting: bool) -> list[Ki
 
     Args:
         story: What the undisturbed command did.
-        signum: The signal to send, where ``errno`` is 0.
-        errno: The error to fail with, or 0.
-        lasting: Whether all later calls that take room fail as well.
+        injury: What happens at each, wherever it is.
     """
     points = []
     for moment in story.moments:
         barrier = moment.barrier
         if not barrier.number or not barrier.done or (barrier.call == "write" and not barrier.size):
             continue
-        injury = Injury(
-            barrier.number,
-            signal=0 if errno else signum,
-            errno=errno,
-            lasting=lasting,
-            syscall=barrier.syscall,
-            turn=barrier.turn,
-        )
-        if not lasting or barrier.call in ROOM:
-            points.append(KillPoint(moment, injury))
+        here = replace(injury, at=barrier.number, syscall=barrier.syscall, turn=barrier.turn)
+        if not injury.lasting or barrier.call in ROOM:
+            points.append(KillPoint(moment, here))
         if injury.signal == signal.SIGKILL and barrier.call == "write" and barrier.size > 1:
-            points.append(KillPoint(moment, replace(injury, torn=True)))
+            points.append(KillPoint(moment, replace(here, torn=True)))
     return points
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from queue import SimpleQueue
 
+from mml_core.storage.hashing import sha256_file
 from mml_core.testing.crash.backends import BackendError
 from mml_core.testing.crash.bench import Bench, Reference
 from mml_core.testing.crash.disk import Disk
 from mml_core.testing.crash.judging import Judge
 from mml_core.testing.crash.kills import Outcome
-from mml_core.testing.crash.states import Loss, committed_in, put, state_after, states_of
+from mml_core.testing.crash.states import Loss, State, committed_in, put, state_after, states_of
 from mml_core.testing.crash.story import Moment, Story
-from mml_core.testing.crash.trial import Trial
+from mml_core.testing.crash.trial import IGNORED, Trial
 from mml_core.testing.crash.whole import committed_steps
 
 
@@ -49,11 +52,13 @@ class Recording:
         trial: Where it ran.
         disk: What it did.
         story: What it did, step by step.
+        unseen: Files that are not what the recorded writes make of them: something wrote past the backend.
     """
 
     trial: Trial
     disk: Disk
     story: Story
+    unseen: tuple[str, ...]
 
 
 def record(bench: Bench) -> Recording:
@@ -69,7 +74,32 @@ def record(bench: Bench) -> Recording:
         )
     trial = bench.fresh()
     ended = trial.run(bench.scenario.command(), timeout=bench.timeout, with_data=True)
-    return Recording(trial, Disk(trial.root, bench.before(), ended.barriers), Story.of(ended.barriers))
+    disk = Disk(trial.root, bench.before(), ended.barriers)
+    return Recording(trial, disk, Story.of(ended.barriers), _unseen(disk, trial))
+
+
+def _unseen(disk: Disk, trial: Trial) -> tuple[str, ...]:
+    """Compare what the recorded writes add up to with what is there."""
+    replayed = trial.root.with_name(f"{trial.root.name}.replayed")
+    last = max((change.barrier.number for change in disk.changes), default=0)
+    put(disk, State(last, Loss.DATA, frozenset(disk.changes)), replayed)
+    try:
+        made, real = _files(replayed), _files(trial.root)
+    finally:
+        shutil.rmtree(replayed)
+    known = (*IGNORED, *trial.ignored)
+    return tuple(
+        name
+        for name in sorted({*made, *real})
+        if made.get(name) != real.get(name)
+        and not any(fnmatch(f"{trial.root}/{name}", glob) for glob in known)
+    )
+
+
+def _files(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): sha256_file(path) for path in root.rglob("*") if path.is_file()
+    }
 
 
 def loss_points(recording: Recording, seed: int) -> list[LossPoint]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from mml_core.testing.crash.barriers import Barrier, Injury, Watch, read_log
+from mml_core.testing.crash.barriers import Barrier, Injury, Victim, Watch, read_log
 
 _NATIVE = Path(__file__).parent / "native"
 _SOURCES = ("barriers.c", "opening.h", "writing.h", "naming.h", "streams.h")
@@ -82,7 +82,7 @@ def variables(folder: Path, watch: Watch, injury: Injury | None) -> dict[str, st
             "MML_CRASH_NUMBER": str(injury.errno or int(injury.signal)),
             "MML_CRASH_TEAR": str(int(injury.torn)),
             "MML_CRASH_LASTING": str(int(injury.lasting)),
-            "MML_CRASH_PROCESS_ONLY": str(int(injury.process_only)),
+            "MML_CRASH_PROCESS_ONLY": str(int(injury.victim is Victim.PROCESS)),
         }
     return found
 

@@ -39,6 +39,7 @@ class CrashReport:
         unit: What is counted.
         not_reached: How many points a command ended before.
         found: What was found, point by point.
+        unseen: Files that were written past what the backend sees.
     """
 
     command: str
@@ -49,6 +50,7 @@ class CrashReport:
     unit: str = "kill points"
     not_reached: int = 0
     found: list[Fault] = field(default_factory=list)
+    unseen: Sequence[str] = ()
 
     @property
     def faults(self) -> list[Fault]:
@@ -91,6 +93,8 @@ class CrashReport:
     def describe(self) -> str:
         """Return the whole report."""
         lines = [self.summary(), f"watched by: {self.backend}"]
+        if self.unseen:
+            lines.append(f"written past it, and not put back after a power loss: {', '.join(self.unseen)}")
         lines += [f"  {name}: {run} of {points}" for name, (run, points) in self.steps.items()]
         lines += self._faults()
         return "\n".join(lines)
