@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mml_core.config.reads import WHOLE, Reads
+from mml_core.config.reads import WHOLE
 from mml_core.errors import MMLError, near_matches
 from mml_core.files.layout import Layout
 from mml_core.files.manager import MMLFileManager
 from mml_core.scheduling import values
 from mml_core.scheduling.changes import copy_of, freeze
 from mml_core.scheduling.context import RunContext
-from mml_core.scheduling.fingerprints import counted
-from mml_core.scheduling.inputs import KnownFiles
+from mml_core.scheduling.notes import Notes
 from mml_core.scheduling.routine import Routine, StepHandle
 from mml_core.scheduling.scope import Results, StepScope
 from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from mml_core.learning.resuming import StepTrainer
     from mml_core.plugins import PluginManager
     from mml_core.scheduling.environments import Environment
-    from mml_core.scheduling.take_over import Library
     from mml_core.tasks.struct import TaskStruct
 
 log = logging.getLogger(__name__)
@@ -74,18 +72,16 @@ class AbstractBaseScheduler:
     reuse_safe: ClassVar[bool] = False
     _context: RunContext | None = None
     _given_cfg: DictConfig
-    _reads: Reads
+    _notes: Notes
 
     def __init__(self, cfg: DictConfig | Mapping[str, Any], available_subroutines: Sequence[str]) -> None:
-        attributes_before = set(vars(self)) - {"_context", "_given_cfg", "_reads"}
-        if hasattr(self, "_reads"):
-            read_before = self._reads.take()
-        else:  # constructed directly: what a subclass reads of the object that it was given is not seen
-            self._reads, read_before = Reads(), [WHOLE]
-            self._given_cfg = (
-                copy.deepcopy(cfg) if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
-            )
-        self._plan_cfg: Any = copy.deepcopy(self._given_cfg)
+        attributes_before = set(vars(self)) - {"_context", "_given_cfg", "_notes"}
+        given = cfg if isinstance(cfg, DictConfig) else OmegaConf.create(dict(cfg))
+        if not hasattr(self, "_notes"):  # constructed directly
+            self._given_cfg, self._notes = copy.deepcopy(given), Notes()
+            self._notes.read(WHOLE)  # what a subclass reads of the object that it was given is not seen
+        with self._notes.forgetting():
+            self._plan_cfg: Any = copy.deepcopy(given)
         if self._context is None:
             self._context = RunContext.of(self._plan_cfg)
         self.plugins: PluginManager = self._context.plugins
@@ -103,10 +99,6 @@ class AbstractBaseScheduler:
         self._structs: dict[str, TaskStruct] = {}
         self._frozen = False
         self._reuse_of_plan: dict[str, Any] = {}
-        self._taken_early: set[str] = set()
-        self._known_files: KnownFiles = {}
-        self._environment: Environment | None = None
-        self._library: Library | None = None
         locations = self._context.locations
         paths = self._plan_cfg.get("paths") or {}
         self.fm: MMLFileManager = MMLFileManager(
@@ -118,12 +110,8 @@ class AbstractBaseScheduler:
             run=self._context.run_id,
         )
         self.cfg: Any = copy.deepcopy(self._plan_cfg)
-        self._reads.track(self.cfg)
-        self._reads.take()
-        self._reads.note(*read_before)
-        self._read_for_later: set[str] = set()
-        self._kept: dict[str, Any] | None = None
-        self._own_attributes = {*vars(self), "_own_attributes", "_common_reads"} - attributes_before
+        self._notes.track(self.cfg)
+        self._own_attributes = {*vars(self), "_own_attributes"} - attributes_before
 
     @classmethod
     def prepare(cls, cfg: DictConfig, context: RunContext) -> AbstractBaseScheduler:
@@ -132,9 +120,9 @@ class AbstractBaseScheduler:
         Whatever goes wrong, the file manager is closed again.
         """
         scheduler = cls.__new__(cls)
-        scheduler._context, scheduler._given_cfg, scheduler._reads = context, cfg, Reads()
+        scheduler._context, scheduler._given_cfg, scheduler._notes = context, cfg, Notes()
         given = copy.deepcopy(cfg)
-        scheduler._reads.track(given)
+        scheduler._notes.track(given)
         try:
             scheduler.__init__(given)  # type: ignore[misc]
             if not hasattr(scheduler, "_routine"):
@@ -204,19 +192,13 @@ class AbstractBaseScheduler:
         """
         return self._routine.add(method, params, after, resources)
 
-    @contextmanager
-    def choosing_steps(self) -> Iterator[None]:
-        """Read the config and take structs, in this block, only to choose which steps there are, or to check.
+    def choosing_steps(self) -> AbstractContextManager[None]:
+        """Read the config and take structs, in a ``with`` block, only to choose which steps there are.
 
-        What ``create_routine`` reads and takes counts as used by every step; what it does here does not.
+        Checks belong there, too. What ``create_routine`` reads and takes counts as used by every step; what
+        it does in such a block does not.
         """
-        noted, taken = self._reads.take(), set(self._taken_early)
-        try:
-            yield
-        finally:
-            self._reads.take()
-            self._reads.note(*noted)
-            self._taken_early = taken
+        return self._notes.forgetting()
 
     def run(self) -> Any:
         """Run all steps and return ``return_value``; a scheduler runs once.
@@ -235,13 +217,13 @@ class AbstractBaseScheduler:
     def subroutines(self) -> list[str]:
         """Those of the available subroutines that were asked for, in their own order."""
         if self._scope is not None:
-            self._reads.note("mode.subroutines")
+            self._notes.read("mode.subroutines")
         return self._subroutines
 
     @property
     def pivot(self) -> TaskStruct | None:
         """The prominent task of the run (``pivot.name`` with ``pivot.tags``), as ``get_struct`` gives it."""
-        self._reads.note("pivot", "tagging")
+        self._notes.read("pivot", "tagging")
         return self.get_struct(self._pivot) if self._pivot is not None else None
 
     @property
@@ -280,7 +262,7 @@ class AbstractBaseScheduler:
         """
         if self._scope is not None:
             return self._scope.struct(name)
-        self._taken_early.add(name)
+        self._notes.take(name)
         return self._struct_before_steps(name)
 
     def create_model(self, task_struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
@@ -373,7 +355,7 @@ class AbstractBaseScheduler:
         for struct in self._structs.values():
             freeze(struct)
         self._frozen = True
-        self._common_reads = self._reads.take()
+        self._notes.end_preparation()
         for cfg in (self.cfg, self._plan_cfg):
             OmegaConf.set_readonly(cfg, True)
 
@@ -385,34 +367,17 @@ class AbstractBaseScheduler:
         self._prepare()
         return self
 
-    def _begin_step(self) -> None:
-        self._reads.take()
-        self.fm.global_files.clear()
-        self._kept = self._attributes()
-
-    def _reads_of_step(self) -> list[str]:
-        """Return the keys of the config that the running step rests on, beside those of all steps."""
-        return counted({*self._reads.noted(), *self._read_for_later})
-
-    def _end_step(self) -> None:
-        # What a step has kept on this object, such as a cached property, later ones may use without reading.
-        before, now = self._kept, self._attributes()
-        self._kept = None
-        if before is None:  # it was not run
-            return
-        if now.keys() != before.keys() or any(now[name] is not before[name] for name in now):
-            self._read_for_later.update(self._reads.noted())
-
-    def _attributes(self) -> dict[str, Any]:
+    def _kept(self) -> dict[str, Any]:
+        """Return what the methods of a subclass keep on this object."""
         return {name: value for name, value in vars(self).items() if name not in self._own_attributes}
 
     def _runs_with(self) -> Environment:
         """Return what steps run with in this process."""
         from mml_core.scheduling.environments import environment_of
 
-        if self._environment is None:
-            self._environment = environment_of(self._given_cfg, self.plugins, type(self))
-        return self._environment
+        if self._notes.environment is None:
+            self._notes.environment = environment_of(self._given_cfg, self.plugins, type(self))
+        return self._notes.environment
 
     def _struct_before_steps(self, name: str) -> TaskStruct:
         if name not in self._structs:

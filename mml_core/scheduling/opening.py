@@ -59,7 +59,7 @@ class OpenRun:
         locations = Locations(data=Path(self.cfg.paths.data), results=self.run.project_path.parent)
         context = RunContext(plugins=self.plugins, locations=locations, run_dir=self.run.path)
         scheduler = self.scheduler_class.prepare(self.cfg, context)
-        scheduler._environment = self.environment
+        scheduler._notes.environment = self.environment
         if self.plan is not None:
             scheduler._routine.restore(self.plan.steps)
             scheduler._reuse_of_plan = self.plan.structs

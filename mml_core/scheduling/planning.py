@@ -14,7 +14,7 @@ from mml_core.files.reuse import AUTO, CLEAN_UP
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.changes import StructState
 from mml_core.scheduling.context import RunContext
-from mml_core.scheduling.fingerprints import config_values, counted
+from mml_core.scheduling.fingerprints import config_values
 from mml_core.scheduling.inputs import Contents, Hashes, TaskInput, task_input
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.plan import Basis, Plan
@@ -28,10 +28,10 @@ from mml_core.tasks.struct import TaskStruct
 def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str) -> Plan:
     """Let a prepared scheduler plan its steps, and note what reuse gives its tasks now."""
     cfg = scheduler._plan_cfg
-    scheduler._reads.take()
+    scheduler._notes.begin_planning()
     scheduler.create_routine()
-    reads = counted({*scheduler._common_reads, *scheduler._reads.take()})
-    tasks = {name: scheduler.get_struct(name) for name in sorted(scheduler._taken_early)}
+    reads, taken = scheduler._notes.end_planning()
+    tasks = {name: scheduler.get_struct(name) for name in taken}
     structs = {}
     reuse = cfg.get("reuse") or {}
     if any(reuse.get(key) is not None for key in reuse if key not in (CLEAN_UP, AUTO)):
@@ -54,12 +54,10 @@ def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str)
     )
 
 
-def _task_inputs(
-    scheduler: AbstractBaseScheduler, structs: Mapping[str, TaskStruct]
-) -> dict[str, TaskInput]:
+def _task_inputs(scheduler: AbstractBaseScheduler, structs: Mapping[str, TaskStruct]) -> dict[str, TaskInput]:
     project = scheduler.fm.project_path
     nothing_done = Ledger(Plan("", (), seed=0), None)
-    hashes = Hashes(Contents(project, nothing_done, scheduler._known_files), project)
+    hashes = Hashes(Contents(project, nothing_done, scheduler._notes.files), project)
     return {
         name: task_input(struct.description, hashes.of_state(StructState.of(struct, project)))
         for name, struct in structs.items()

@@ -35,7 +35,7 @@ def prospects_of(
     for position, record in done.records():
         supposed.commit(position, record, None)
         known |= 1 << position
-    contents = Contents(fm.project_path, supposed, scheduler._known_files)
+    contents = Contents(fm.project_path, supposed, scheduler._notes.files)
     offers: dict[str, Offer] = {}
     for position, step in enumerate(plan.steps):
         if known >> position & 1:

@@ -77,7 +77,7 @@ class StepWorker:
         self._attempts = attempts
         self._guard = guard
         self._run = RunDirectory(ledger.folder.parent) if ledger.folder is not None else None
-        self._contents = Contents(scheduler.fm.project_path, ledger, scheduler._known_files)
+        self._contents = Contents(scheduler.fm.project_path, ledger, scheduler._notes.files)
         self._environment_name = ""
         self._host = platform.node()
         self._notify = scheduler.plugins.notify
@@ -133,7 +133,7 @@ class StepWorker:
                 traceback=traceback.format_exc(),
             )
         finally:
-            self._scheduler._end_step()
+            self._scheduler._notes.end_step(self._scheduler._kept())
             self._scheduler._scope = None
         if self._observed:
             record = self._ledger.record(position)
@@ -160,7 +160,8 @@ class StepWorker:
             scope.check_conflicts()
         scheduler.return_value = scope.inherited_return_value()
         scheduler._scope = scope
-        scheduler._begin_step()
+        scheduler._notes.begin_step(scheduler._kept())
+        scheduler.fm.global_files.clear()
         seed_everything(scope.seed, scope.threads)
         if folder is None:
             value = self._call(step)
@@ -184,10 +185,10 @@ class StepWorker:
         projects = scheduler.fm.taken_over_from
         if self._run is None or not projects or not scheduler.declares_reuse_safe():
             return False
-        if scheduler._library is None:
-            scheduler._library = Library(projects, self._run.path)
+        if scheduler._notes.library is None:
+            scheduler._notes.library = Library(projects, self._run.path)
         offer = find_offer(
-            scheduler._library,
+            scheduler._notes.library,
             self._plan,
             position,
             scheduler._runs_with(),
@@ -286,7 +287,7 @@ class StepWorker:
             artefacts=artefacts,
             structs=structs,
             inputs=scope.inputs(),
-            reads=self._scheduler._reads_of_step(),
+            reads=self._scheduler._notes.of_step(),
             environment=self._environment(),
         )
 
