@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.errors import MMLError
 from mml_core.learning.options import OptionError, require_known, section
+from mml_core.storage.atomic import write_json
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningDataModule, Trainer
@@ -99,7 +101,15 @@ def wanted(cfg: Any) -> bool:
     return search.lr or search.batch_size
 
 
-def tune(cfg: Any, model: MMLModule, datamodule: LightningDataModule, *, folder: Path) -> Tuned:
+def tune(
+    cfg: Any,
+    model: MMLModule,
+    datamodule: LightningDataModule,
+    *,
+    folder: Path,
+    note: Path | None = None,
+    earlier: Iterable[Path] = (),
+) -> Tuned:
     """Search what the group ``tune`` asks for, and set it on ``model`` and ``datamodule``.
 
     Weights of ``model``, and the state of the random generators, are those from before: the search runs on
@@ -110,16 +120,29 @@ def tune(cfg: Any, model: MMLModule, datamodule: LightningDataModule, *, folder:
         model: The model to train later.
         datamodule: Its data; has an attribute ``batch_size``.
         folder: A private folder, for the tuner's temporary checkpoint.
+        note: Where to note what was found.
+        earlier: Where earlier attempts may have noted what they found, which is not searched again.
 
     Raises:
         TuningError: If no learning rate in the range lowers the loss.
     """
-    import torch
+    noted = next((path for path in earlier if path.is_file()), None)
+    if noted is not None:
+        found = Tuned(**json.loads(noted.read_text(encoding="utf-8")))
+        apply(found, model, datamodule)
+    else:
+        found = _search(cfg, model, datamodule, folder)
+    if note is not None:
+        write_json(note, found.to_json())
+    return found
+
+
+def _search(cfg: Any, model: MMLModule, datamodule: LightningDataModule, folder: Path) -> Tuned:
+    from lightning.pytorch.utilities.seed import isolate_rng
 
     search = Search.from_config(cfg)
-
     found = Tuned()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with isolate_rng():
         if search.batch_size:
             size = _find_batch_size(cfg, copy.deepcopy(model), datamodule, folder, search)
             _set_batch_size(datamodule, size)

@@ -107,7 +107,7 @@ class TrainScheduler(AbstractBaseScheduler):
         struct = self.get_struct(task)
         datamodule = self.create_datamodule(struct, fold=fold)
         model = self._new_model(struct, fold)
-        tuned = self.lightning_tune(model, datamodule, folder=self.checkpoint_path)
+        tuned = self.lightning_tune(model, datamodule)
         log.info("%s: tuned %s", task, tuned)
         return {"task": task, "tuned": tuned.to_json()}
 

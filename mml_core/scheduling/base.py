@@ -328,6 +328,8 @@ class AbstractBaseScheduler:
     def lightning_tune(self, model: MMLModule, datamodule: MMLDataModule, **kwargs: Any) -> Any:
         """Tune learning rate and batch size of a model as ``tune`` of the config says.
 
+        What the n-th search of a step has found is noted: another attempt at the step does not search again.
+
         Args:
             model: The model.
             datamodule: Its data.
@@ -336,8 +338,16 @@ class AbstractBaseScheduler:
         from mml_core.learning.tuning import tune
 
         scope = self._running("lightning_tune")
-        kwargs.setdefault("folder", _folder_of(scope) / "tuning")
-        return tune(self.cfg, model, datamodule, **kwargs)
+        name = f"tuned-{scope.searches}.json"
+        scope.searches += 1
+        return tune(
+            self.cfg,
+            model,
+            datamodule,
+            note=self.checkpoint_path / name,
+            earlier=[folder / name for folder in self.earlier_checkpoint_paths],
+            **{"folder": _folder_of(scope) / "tuning", **kwargs},
+        )
 
     # -- what the runner uses
 

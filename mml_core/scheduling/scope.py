@@ -116,10 +116,12 @@ class StepScope:
     Attributes:
         guard: What asks the step to stop; None where nothing does.
         fits: The trainings of the step, once there is one.
+        searches: How many searches for a learning rate or batch size the step has begun.
     """
 
     guard: SignalGuard | None = None
     fits: StepFits | None = None
+    searches = 0
 
     def __init__(
         self,

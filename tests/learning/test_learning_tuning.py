@@ -1,9 +1,11 @@
 """The search for a learning rate finds one that trains well, and leaves the model as it was."""
 
 import math
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,10 +51,11 @@ def test_the_model_and_the_random_state_are_those_from_before(
     cfg["trainer"]["accelerator"] = "cpu"
     data, model = digits("label", batch_size=32), fresh(cfg, task_like)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    random = torch.get_rng_state()
+    state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()
     tuned = tune(cfg, model, data, folder=tmp_path)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.equal(torch.get_rng_state(), state[0])
+    assert (random.getstate(), np.random.get_state()[1].tobytes()) == state[1:]
     assert model.training
     assert model.schedule_for_fit
     assert tuned.batch_size == data.batch_size == 256
@@ -69,6 +72,19 @@ def test_a_search_is_the_same_twice(
     cfg = learning_config(tune__lr=True, tune__steps=20, trainer__accelerator="cpu")
     found = [tune(cfg, fresh(cfg, task_like), digits("label"), folder=tmp_path).lr for _ in range(2)]
     assert found[0] == found[1]
+
+
+def test_what_an_earlier_attempt_found_is_not_searched_again(
+    learning_config: Any, task_like: Any, digits: Any, tmp_path: Path
+) -> None:
+    cfg = learning_config(tune__lr=True, tune__steps=10, trainer__accelerator="cpu")
+    notes = [tmp_path / name / "tuned-0.json" for name in ("first", "second")]
+    first = tune(cfg, fresh(cfg, task_like), digits("label"), folder=tmp_path, note=notes[0])
+    cfg["tune"]["max_lr"] = -1.0  # no search would begin with this
+    model = fresh(cfg, task_like)
+    assert tune(cfg, model, digits("label"), folder=tmp_path, note=notes[1], earlier=notes[1::-1]) == first
+    assert model.learning_rate == first.lr
+    assert notes[1].read_bytes() == notes[0].read_bytes()
 
 
 def test_a_search_over_gathered_gradients_is_silent(
