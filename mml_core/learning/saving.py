@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -9,8 +10,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
-from mml_core.learning.checkpoints import FitCheckpoints
+from mml_core.errors import MMLError
+from mml_core.learning.checkpoints import AtomicCheckpointIO, CheckpointError, FitCheckpoints
 from mml_core.learning.options import OptionError, require_known
+
+log = logging.getLogger(__name__)
 
 _LEAST_SHARE = 20  # so many times as long as writing a checkpoint takes goes by before the next one
 
@@ -106,6 +110,7 @@ class Saving:
         self._interruptions = interruptions
         self._began = self._last = time.monotonic()
         self._cost = 0.0
+        self._tried: Path | None = None
         self.earlier_seconds = 0.0
 
     @property
@@ -124,14 +129,38 @@ class Saving:
             whole: Whether the fit could go on from here.
             write: Writes a checkpoint.
         """
-        asked = self._interruptions is not None and self._interruptions.requested
-        began = time.monotonic()
-        due = self._rule.is_due(batches, began - self._last, epoch_ends=epoch_ends, cost=self._cost)
+        interruptions = self._interruptions
+        asked = interruptions is not None and interruptions.requested
+        seconds = time.monotonic() - self._last
+        due = self._rule.is_due(batches, seconds, epoch_ends=epoch_ends, cost=self._cost)
         if whole and (due or asked):
-            path = self._checkpoints.path_after(batches)
-            write(path)
-            self._checkpoints.note(path)
-            self._last = time.monotonic()
-            self._cost = self._last - began
-        if self._interruptions is not None:
-            self._interruptions.check()
+            try:
+                self._write(batches, write)
+            except (MMLError, OSError) as error:
+                if not asked:
+                    raise
+                log.warning("%s; the training will go on from an earlier checkpoint, if there is one", error)
+        if interruptions is not None:
+            interruptions.check()
+
+    def _write(self, batches: int, write: Callable[[Path], None]) -> None:
+        began = time.monotonic()
+        path = self._checkpoints.path_after(batches)
+        write(path)
+        self._checkpoints.note(path)
+        if self._tried is None:
+            self._tried = path
+            self._try(path)
+        self._last = time.monotonic()
+        self._cost = self._last - began
+
+    def _try(self, path: Path) -> None:
+        """Say so if a checkpoint holds what cannot be read again; those that follow are of its kind."""
+        try:
+            AtomicCheckpointIO().load_checkpoint(path, map_location="meta")
+        except CheckpointError as error:
+            log.warning(
+                "%s. A killed training would start over: the state of callbacks and models has to be tensors"
+                " and plain values.",
+                error,
+            )

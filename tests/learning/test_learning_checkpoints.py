@@ -26,7 +26,7 @@ def test_a_roundtrip_leaves_one_file(tmp_path: Path) -> None:
     assert names(tmp_path / "deep") == ["c.ckpt"]
 
 
-def test_it_writes_with_no_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_g06_it_writes_with_no_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
@@ -36,7 +36,7 @@ def test_it_writes_with_no_temporary_directory(tmp_path: Path, monkeypatch: pyte
     assert names(tmp_path) == ["c.ckpt"]
 
 
-def test_a_failing_write_raises_and_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+def test_g06_a_failing_write_raises_and_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     AtomicCheckpointIO().save_checkpoint(CHECKPOINT, tmp_path / "c.ckpt")
 
     class Unwritable:
@@ -49,7 +49,7 @@ def test_a_failing_write_raises_and_keeps_the_checkpoint_before(tmp_path: Path) 
     assert AtomicCheckpointIO().load_checkpoint(tmp_path / "c.ckpt")["epoch"] == 3
 
 
-def test_a_file_that_cannot_grow_names_the_disk(tmp_path: Path) -> None:
+def test_g06_a_file_that_cannot_grow_names_the_disk(tmp_path: Path) -> None:
     """What a full disk does: torch reports its own confusion, not the disk's."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
@@ -61,7 +61,7 @@ def test_a_file_that_cannot_grow_names_the_disk(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_damage_and_foreign_code_are_refused(tmp_path: Path) -> None:
+def test_g21_damage_and_foreign_code_are_refused(tmp_path: Path) -> None:
     io = AtomicCheckpointIO()
     with pytest.raises(CheckpointError, match="is not there"):
         io.load_checkpoint(tmp_path / "absent")

@@ -417,6 +417,34 @@ def test_a_fit_that_fails_by_a_signal_to_its_loaders_is_interrupted(make_fit: An
         make_fit("stopped").attempt(Fails(signal.SIGTERM, "on_train_batch_start", 2), guard)
 
 
+def test_g14_a_full_disk_does_not_keep_a_signal_from_stopping_the_fit(
+    make_fit: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError("no space left on device")
+
+    expected = make_fit("whole").attempt()
+    fit = make_fit("stopped", callbacks__checkpoint={"every_minutes": 0, "every_n_batches": 2})
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(RunInterrupted), SignalGuard() as guard:
+        fit.attempt(Signal(signal.SIGTERM, "on_train_batch_start", 0), guard)
+    assert "no space left on device; the training will go on" in caplog.text
+    with pytest.raises(OSError, match="no space left"):
+        fit.attempt()
+    monkeypatch.undo()
+    assert fit.attempt() == expected
+
+
+def test_what_cannot_be_read_again_is_told_when_it_is_first_written(make_fit: Any, caplog: Any) -> None:
+    class Odd(Callback):
+        def state_dict(self) -> dict[str, Any]:
+            return {"best": np.float64(1.0)}
+
+    assert make_fit("odd", callbacks=lambda: [Odd()]).attempt() is not None
+    (message,) = caplog.messages
+    assert "A killed training would start over: the state of callbacks" in message
+
+
 def test_each_fit_of_a_step_has_checkpoints_of_its_own(make_fit: Any, tmp_path: Path) -> None:
     fits = [StepFits(tmp_path / "new", [tmp_path / "old"]), StepFits(tmp_path / "new", [tmp_path / "old"])]
     first, second = (fits[0].begin(2) for _ in range(2))
