@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,7 +85,7 @@ class FileSource:
             ChangedSourceError: Its file is not the one the task was made of.
             ImageError: Its file cannot be read.
         """
-        path = self._root / str(self._samples.text("image", row))
+        path = self._file(str(self._samples.text("image", row)))
         data = read_bytes(path)
         expected = self._samples.text("sha256", row)
         if expected and sha256_bytes(data) != expected:
@@ -101,8 +101,17 @@ class FileSource:
         name = self._samples.text("mask", row)
         if name is None:
             return np.zeros(self.image(row).shape[1:], dtype=mask_dtype(self._header))
-        classes = self._preprocessing.mask(read_mask(self._root / name))
+        classes = self._preprocessing.mask(read_mask(self._file(name)))
         return classes.astype(mask_dtype(self._header), copy=False)
+
+    def _file(self, name: str) -> Path:
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise ImageError(
+                f"Task '{self._header.name}' names the file {name!r}, which lies outside of its dataset "
+                f"{self._root}; it is not read: remove the task, or create it again."
+            )
+        return self._root / parts
 
 
 def read_bytes(path: Path) -> bytes:

@@ -95,6 +95,10 @@ def build_loss(task_type: str, config: dict[str, Any]) -> nn.Module:
         from mml_core.plugins import load_ref
 
         factory: Any = load_ref(name)
+        if not (isinstance(factory, type) and issubclass(factory, nn.Module)):
+            raise OptionError(
+                f"loss.{task_type}.name '{name}' is {factory!r}; a subclass of torch.nn.Module is needed."
+            )
     else:
         factory = choose(f"loss for {task_type} tasks", name, BY_TYPE[task_type])
     require_arguments(f"loss.{task_type}.kwargs", factory, kwargs)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from mml_core.plugins.file_names import file_name_problem
 from mml_core.tasks.errors import DamagedTaskError, NewerSchemaError
 
 SCHEMA_VERSION = 1
@@ -116,6 +117,11 @@ def decode_header(data: bytes, origin: Path | str) -> TaskHeader:
             f"The task header {origin} is damaged: {error}. Create the task again or remove its folder."
         ) from error
     _refuse_newer(header.schema_version, origin)
+    if problem := file_name_problem(header.dataset):
+        raise DamagedTaskError(
+            f"The task header {origin} names the dataset {header.dataset!r}, which {problem}. Create the "
+            "task again or remove its folder."
+        )
     return header
 
 
