@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from types import FrameType
 from typing import Any
 
 import torch
@@ -95,7 +97,7 @@ class EpochLoader:
             dataset,
             batch_sampler=batches,  # type: ignore[arg-type]  # yields a BatchIndex, which the dataset takes
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # of a whole batch, not of a list of samples
-            worker_init_fn=_single_threaded,
+            worker_init_fn=_start_loading,
             generator=torch.Generator(),  # so that starting workers draws nothing from the global one
             **arguments,
         )
@@ -143,5 +145,12 @@ def _as_it_is(batch: Batch) -> Batch:
     return batch
 
 
-def _single_threaded(worker: int) -> None:
+def _start_loading(worker: int) -> None:
     torch.set_num_threads(1)
+    # Ctrl-C and batch systems send to all processes; the parent needs its batch to stop without a loss.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _outlast)
+
+
+def _outlast(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signum, signal.SIG_DFL)

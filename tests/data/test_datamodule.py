@@ -1,5 +1,8 @@
 """The data module: the same batches from a store as from files, by any workers, after any resume."""
 
+import multiprocessing
+import os
+import signal
 import time
 from itertools import chain
 from typing import Any
@@ -320,3 +323,14 @@ def test_making_a_data_module_takes_less_than_100_ms(make_task) -> None:
     data.setup("fit")
     data.train_dataloader()
     assert time.perf_counter() - started < 0.1
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_leaves_those_that_load_to_their_parent(make_task, signum) -> None:
+    data = module(make_task(), loader={"batch_size": 1, "num_workers": 1, "prefetch_factor": 1})
+    loading = iter(data.train_dataloader())
+    first = next(loading)
+    for process in multiprocessing.active_children():
+        os.kill(process.pid, signum)
+    assert len([first, *loading]) == 8
+    assert multiprocessing.active_children() == []
