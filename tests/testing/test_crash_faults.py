@@ -43,6 +43,11 @@ def test_g01_g02_g03_g08_an_honest_scheduler_is_killed_everywhere(crash_kit, pla
     assert report.run == report.points > 150
 
 
+@pytest.mark.parametrize("sample", [3, pytest.param(80, marks=pytest.mark.long, id="many")])
+def test_g01_g02_g08_an_honest_scheduler_is_killed_again_when_it_is_continued(crash_kit, planted, sample):
+    crash_kit(planted.Honest, sample=sample, kills=3)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("victim", Victim)
 def test_g01_g02_an_honest_scheduler_is_killed_in_parallel_steps(crash_kit, planted, victim):

@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 
+from mml_core.testing.crash.barriers import Injury
 from mml_core.testing.crash.bench import Bench, Reference
 from mml_core.testing.crash.faults import Fault, FaultKind
 from mml_core.testing.crash.judging import TOLD, Judge
@@ -31,25 +32,35 @@ class Outcome:
 
 
 def injured_and_continued(bench: Bench, reference: Reference, point: KillPoint) -> Outcome:
-    """Injure a fresh run at one point, continue it, and compare it with the undisturbed one."""
-    root, event = reference.trial.root, point.injury.describe()
+    """Injure a fresh run at one point, continue it, and compare it with the undisturbed one.
+
+    Where the point says so, the commands that continue it are killed as well, each at its own barrier.
+    """
+    root, event = reference.trial.root, point.describe()
     judge = Judge(bench, reference, point.moment, root, event, point.is_boundary)
     trial = bench.fresh()
     try:
         injured = trial.run(bench.scenario.command(), timeout=bench.timeout, injury=point.injury)
-        for told in half_files(trial, bench, reference.picture)[:TOLD]:
-            judge.tell(FaultKind.HALF_FILE, told)
-        committed = committed_steps(trial.results, bench.results)
         _judge_end(judge, point, trial, injured)
         commands = [injured]
-        if injured.code != 0:
-            commands.append(trial.run(bench.continuation(trial), timeout=bench.timeout))
+        further: list[Injury | None] = [*point.further, None]
+        while commands[-1].code != 0 and further:
+            committed = _judge_moment(judge, trial)
+            arguments, injury = bench.continuation(trial), further.pop(0)
+            commands.append(trial.run(arguments, timeout=bench.timeout, injury=injury))
             judge.executions(commands[-1], committed)
         judge.result(trial, commands)
     finally:
         trial.remove()
     last = max((barrier.number for barrier in injured.barriers), default=0)
     return Outcome(last >= point.injury.at, judge.faults)
+
+
+def _judge_moment(judge: Judge, trial: Trial) -> set[str]:
+    """Judge what a killed command left, and return the steps that are committed."""
+    for told in half_files(trial, judge.bench, judge.reference.picture)[:TOLD]:
+        judge.tell(FaultKind.HALF_FILE, told)
+    return committed_steps(trial.results, judge.bench.results)
 
 
 def _judge_end(judge: Judge, point: KillPoint, trial: Trial, injured: Ended) -> None:

@@ -60,6 +60,7 @@ class CrashKit:
         signal: int = signals.SIGKILL,
         errno: int = 0,
         victim: Victim = Victim.TREE,
+        kills: int = 1,
         executor: str | None = None,
         volatile: Sequence[str] = (),
         ignored: Sequence[str] = (),
@@ -78,6 +79,8 @@ class CrashKit:
             errno: With what the call fails there, instead of a signal; a full disk stays full.
             victim: Who is sent the signal: the whole tree of processes, or the one that made the call, such
                 as a worker, whose step the run has to do again by itself.
+            kills: How often each run is killed; from the second time on at some barrier of the command that
+                continues it.
             executor: What runs the steps; the results have to be those of the sequential one.
             volatile: Keys of JSON files that differ from run to run, beyond the usual ones.
             ignored: Globs of files that are not looked at.
@@ -102,6 +105,10 @@ class CrashKit:
                 points, do = stop_points(points), stopped_and_taken_over
             points = of_methods(points, methods)
             chosen = self._choose(points, sample, seed, report, reference)
+            if kills > 1:
+                report.seed = seed_of(seed) if report.seed is None else report.seed
+                barriers = len(reference.story.moments)
+                chosen = [point.killed_again(kills - 1, report.seed, barriers) for point in chosen]
             with ThreadPoolExecutor(self.workers) as pool:
                 report.add(pool.map(partial(do, bench, reference), chosen))
         return self._told(report)

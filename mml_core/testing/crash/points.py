@@ -38,15 +38,28 @@ class KillPoint:
     Attributes:
         moment: The barrier, as the undisturbed command reached it.
         injury: What happens there.
+        further: What happens to the commands that continue it, one after the other.
     """
 
     moment: Moment
     injury: Injury
+    further: tuple[Injury, ...] = ()
 
     @property
     def is_boundary(self) -> bool:
         """Whether all that is lost here is the process: the step before is over, the next not begun."""
-        return self.moment.phase is Phase.BETWEEN and not self.injury.torn
+        return self.moment.phase is Phase.BETWEEN and not self.injury.torn and not self.further
+
+    def describe(self) -> str:
+        """Return what happens, in words."""
+        later = "".join(f", then at barrier {injury.at} of what continues it" for injury in self.further)
+        return f"{self.injury.describe()}{later}"
+
+    def killed_again(self, times: int, seed: int, barriers: int) -> KillPoint:
+        """Return the point with further kills, each at one of the first barriers of a continuation."""
+        draw = random.Random(f"{seed}/{self.injury.at}/{self.injury.torn}")
+        numbers = [draw.randint(1, barriers) for _ in range(times)]
+        return replace(self, further=tuple(Injury(at, signal=signal.SIGKILL) for at in numbers))
 
 
 def kill_points(story: Story, injury: Injury) -> list[KillPoint]:
