@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -132,6 +133,21 @@ def test_a_link_is_not_followed(rests: Rests) -> None:
 
     assert found(rests, "--yes") == []
     assert (outside / "drawn_0007.json").exists()
+
+
+@pytest.mark.parametrize(("answer", "stays"), [("y", False), ("n", True), ("", True)])
+def test_who_is_at_a_terminal_is_asked(
+    rests: Rests, monkeypatch: pytest.MonkeyPatch, answer: str, stays: bool
+) -> None:
+    rests()
+    stray = lay(rests.project.path(), "DRAWN/dots/drawn_0007.json")
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("builtins.input", lambda question: answer)
+
+    assert rests.mml("files", "prune").code == 0
+    assert stray.exists() is stays
 
 
 def test_nobody_who_can_be_asked_means_no(rests: Rests, mml_process: ProcessRunner) -> None:
