@@ -24,13 +24,13 @@ def test_a_taken_name_is_never_shared(tmp_path: Path, monkeypatch: pytest.Monkey
     assert claim_run_directory(tmp_path).name == "other"
 
 
-def test_many_at_once_get_one_each(tmp_path: Path) -> None:
+def test_g18_many_at_once_get_one_each(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: claim_run_directory(tmp_path), range(40)))
     assert len(set(made)) == 40
 
 
-def test_results_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+def test_g15_results_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "proj").write_text("a file in the way")
     with pytest.raises(RunDirectoryError, match=r"No run directory can be made in .*proj"):
         claim_run_directory(tmp_path / "proj")

@@ -236,7 +236,7 @@ def test_a_damaged_store_is_named_and_not_used(make_task) -> None:
         module(task).setup("fit")
 
 
-def test_statistics_on_the_fly_are_kept_in_a_cache_that_can_be_lost(make_task) -> None:
+def test_g19_statistics_on_the_fly_are_kept_in_a_cache_that_can_be_lost(make_task) -> None:
     task = make_task()
     first = module(task).statistics
     cached = next((task.data / "cache" / "statistics").iterdir())

@@ -158,7 +158,7 @@ print(prepare_task(task, SHIPPED["size32"]).outcome, flush=True)
 """
 
 
-def test_a_kill_at_any_moment_leaves_a_whole_store_or_none(make_task) -> None:
+def test_g16_a_kill_at_any_moment_leaves_a_whole_store_or_none(make_task) -> None:
     task = make_task(samples=120, task_type=TaskType.SEGMENTATION)
     prepare_task(task, SIZE32)
     whole = content(folder_of(task))

@@ -33,7 +33,7 @@ def table(output: str) -> str:
 
 
 @pytest.mark.long
-def test_ten_kills_change_nothing(mml_process, mml_project, capsys):
+def test_g01_g02_ten_kills_change_nothing(mml_process, mml_project, capsys):
     *preparation, train = commands()
     for command in preparation:
         result = mml_process(*command, timeout=600)

@@ -126,7 +126,7 @@ def test_keys_are_checked(key: str) -> None:
         st.sampled_from(["PROJ_PATH", "TEMP_PATH", "TASK_NAME", "FILE_NAME", "A", "..", "", "x.y"])
     ).map("/".join)
 )
-def test_any_text_is_taken_or_refused_and_what_is_taken_stays_inside(path: str) -> None:
+def test_g21_any_text_is_taken_or_refused_and_what_is_taken_stays_inside(path: str) -> None:
     try:
         assignment = Assignment.parse("maps", path)
     except AssignmentError:

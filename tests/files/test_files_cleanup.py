@@ -10,7 +10,7 @@ import pytest
 from mml_core.files import errors
 
 
-def test_only_the_chosen_keys_of_this_run_go(project: Any) -> None:
+def test_g13_only_the_chosen_keys_of_this_run_go(project: Any) -> None:
     other = project.open(run="r0")
     kept = project.save(other, "parameters", b"other run", step="s")
     manager = project.open(run="r1", reuse={"clean_up": {"parameters": True, "pipeline": False}})
@@ -34,7 +34,7 @@ def test_a_removed_number_is_not_given_again(project: Any) -> None:
     assert project.save(manager, "parameters", b"1", step="s2").number == 2
 
 
-def test_what_another_run_replaced_stays(project: Any) -> None:
+def test_g13_what_another_run_replaced_stays(project: Any) -> None:
     mine, theirs = project.open(run="r1"), project.open(run="r2")
     first = project.save(mine, "img_examples", b"1", step="s")
     project.save(theirs, "img_examples", b"2", step="s")
@@ -42,7 +42,7 @@ def test_what_another_run_replaced_stays(project: Any) -> None:
     assert (mine.project_path / first.path).read_bytes() == b"2"
 
 
-def test_a_reused_file_stays(project: Any) -> None:
+def test_g13_a_reused_file_stays(project: Any) -> None:
     first = project.open(run="r1")
     artefact = project.save(first, "parameters", b"1", step="s")
     again = project.open(run="r2", reuse={"parameters": "proj", "clean_up": {"parameters": True}})
@@ -52,7 +52,7 @@ def test_a_reused_file_stays(project: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["../precious", "/etc/hostname", "A/../../precious", ""])
-def test_a_path_out_of_the_project_is_refused(project: Any, path: str) -> None:
+def test_g13_a_path_out_of_the_project_is_refused(project: Any, path: str) -> None:
     manager = project.open(run="r1")
     artefact = msgspec.structs.replace(project.save(manager, "parameters", b"1", step="s"), path=path)
     (project.root / "results" / "precious").write_bytes(b"")
@@ -61,7 +61,7 @@ def test_a_path_out_of_the_project_is_refused(project: Any, path: str) -> None:
     assert (project.root / "results" / "precious").exists()
 
 
-def test_symbolic_links_are_not_followed(project: Any) -> None:
+def test_g13_symbolic_links_are_not_followed(project: Any) -> None:
     manager = project.open(run="r1")
     artefact = project.save(manager, "parameters", b"1", step="s")
     outside = project.root / "outside"
@@ -72,7 +72,7 @@ def test_symbolic_links_are_not_followed(project: Any) -> None:
     assert (outside / "digits" / "model_0001.safetensors").exists()
 
 
-def test_a_linked_temp_folder_is_not_followed(project: Any) -> None:
+def test_g13_a_linked_temp_folder_is_not_followed(project: Any) -> None:
     manager = project.open(run="r1")
     outside = project.root / "outside"
     outside.mkdir()
@@ -84,7 +84,7 @@ def test_a_linked_temp_folder_is_not_followed(project: Any) -> None:
     assert (outside / "precious").exists()
 
 
-def test_odd_names_are_removed_exactly(project: Any) -> None:
+def test_g13_odd_names_are_removed_exactly(project: Any) -> None:
     manager = project.open(run="r1")
     odd = project.save(manager, "parameters", b"1", step="s", task="a:b\nc/../d")
     plain = project.save(manager, "parameters", b"1", step="s2", task="a")

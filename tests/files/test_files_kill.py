@@ -88,7 +88,7 @@ def visible(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_step_killed_anywhere_is_finished_by_the_next_attempt(project: Any) -> None:
+def test_g03_a_step_killed_anywhere_is_finished_by_the_next_attempt(project: Any) -> None:
     point, killed = 1, True
     while killed:
         trial = type(project)(project.root / str(point))
@@ -106,7 +106,7 @@ def test_a_step_killed_anywhere_is_finished_by_the_next_attempt(project: Any) ->
     assert point > 40
 
 
-def test_clean_up_killed_anywhere_is_finished_by_the_next(project: Any) -> None:
+def test_g13_clean_up_killed_anywhere_is_finished_by_the_next(project: Any) -> None:
     point, killed = 1, True
     while killed:
         trial = type(project)(project.root / str(point))
@@ -123,7 +123,7 @@ def test_clean_up_killed_anywhere_is_finished_by_the_next(project: Any) -> None:
     assert point > 20
 
 
-def test_a_session_killed_anywhere_is_whole_or_absent(project: Any) -> None:
+def test_g03_a_session_killed_anywhere_is_whole_or_absent(project: Any) -> None:
     def script(trial: Any) -> None:
         with trial.open(reuse={"clean_up": {"parameters": True}}) as manager:
             for _ in range(2):

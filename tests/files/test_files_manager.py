@@ -96,7 +96,7 @@ def test_outside_of_a_step_there_is_no_path(project: Any) -> None:
 
 
 @given(st.text(min_size=1, max_size=20))
-def test_task_folders_are_safe_and_reversible(task: str) -> None:
+def test_g21_task_folders_are_safe_and_reversible(task: str) -> None:
     folder = task_folder(task)
     assert unquote(folder) == task
     check_file_name(folder)
@@ -113,7 +113,7 @@ def test_odd_task_names_get_a_folder_of_their_own(project: Any, task: str) -> No
     assert manager.store.find_path(artefact.path) == next(manager.store.records())
 
 
-def test_nothing_is_visible_before_publication(project: Any) -> None:
+def test_g03_nothing_is_visible_before_publication(project: Any) -> None:
     manager = project.open(run="r1")
     folder = manager.layout.attempts / "s"
     with manager.attempt(folder, "r1/s") as attempt:
@@ -213,7 +213,7 @@ def test_a_late_publication_does_not_undo_a_newer_one(project: Any) -> None:
     assert [record.step for record in manager.store.records()] == ["new"]
 
 
-def test_damage_between_seal_and_publication_is_named(project: Any) -> None:
+def test_g05_damage_between_seal_and_publication_is_named(project: Any) -> None:
     manager = project.open(run="r1")
     folder = manager.layout.attempts / "s"
     with manager.attempt(folder, "r1/s") as attempt:

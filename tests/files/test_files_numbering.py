@@ -63,7 +63,7 @@ def reserve(numbers: Numbers, identity: str, *wanted: Slot) -> list[int]:
     return reserved.numbers
 
 
-def test_twenty_processes_never_share_a_number(tmp_path: Path) -> None:
+def test_g18_twenty_processes_never_share_a_number(tmp_path: Path) -> None:
     crowd = [
         subprocess.Popen(
             [sys.executable, "-c", RESERVER, str(tmp_path), f"run{number}", "5"],
@@ -119,7 +119,7 @@ def test_the_same_identity_gets_its_numbers_again_and_nobody_else_does(tmp_path:
         "37 4000000000000000 1",
     ],
 )
-def test_a_lost_or_wrong_hint_costs_nothing_but_time(tmp_path: Path, hint: str | None) -> None:
+def test_g19_a_lost_or_wrong_hint_costs_nothing_but_time(tmp_path: Path, hint: str | None) -> None:
     numbers = Numbers(tmp_path)
     for step in range(37):
         reserve(numbers, f"r/{step}", SLOT)
@@ -132,14 +132,14 @@ def test_a_lost_or_wrong_hint_costs_nothing_but_time(tmp_path: Path, hint: str |
     assert reserved.not_before <= 1
 
 
-def test_a_damaged_note_is_ignored(tmp_path: Path) -> None:
+def test_g19_a_damaged_note_is_ignored(tmp_path: Path) -> None:
     numbers = Numbers(tmp_path)
     reserve(numbers, "a/1", SLOT)
     numbers._intent("a/1").write_bytes(b"[[")
     assert reserve(numbers, "a/1", SLOT) == [2]
 
 
-def test_killed_anywhere_the_successor_gets_the_numbers_of_an_uninterrupted_run(tmp_path: Path) -> None:
+def test_g02_killed_anywhere_the_successor_gets_the_numbers_of_an_uninterrupted_run(tmp_path: Path) -> None:
     point = 0
     while True:
         point += 1

@@ -108,7 +108,7 @@ def test_what_cannot_be_reused_is_named_before_work_starts(
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "removed", "linked", "record"])
-def test_a_damaged_file_is_named_and_never_used(project: Any, harm: str) -> None:
+def test_g05_a_damaged_file_is_named_and_never_used(project: Any, harm: str) -> None:
     path = made(project, "old", 1)[0]
     manager = project.open("new", reuse={"parameters": "old"})
     if harm == "cut":
@@ -124,6 +124,35 @@ def test_a_damaged_file_is_named_and_never_used(project: Any, harm: str) -> None
             path.symlink_to("/etc/hostname")
     with pytest.raises(errors.DamagedArtefactError, match="old"):
         manager._reuse.paths("digits")
+
+
+def test_g05_every_cut_and_flipped_bit_of_a_reused_file_or_its_record_is_found_or_harmless(
+    project: Any,
+) -> None:
+    """A file cut at every byte and flipped at every bit is never used, and its record leads to no other."""
+    path = made(project, "old", 2)[-1]
+    folder = path.parents[2] / ".mml" / "artefacts" / "parameters" / "digits"
+    record = max(folder.glob("*.json"))
+
+    def reused() -> dict[str, Path]:
+        return project.open("new", reuse={"parameters": "old"})._reuse.paths("digits")
+
+    for damaged, harmless in ((path, False), (record, True)):
+        whole = damaged.read_bytes()
+        flips = range(0, 8 * len(whole), 5 if harmless else 1)
+        contents = [whole[:length] for length in range(len(whole))]
+        contents += [(int.from_bytes(whole, "big") ^ 1 << bit).to_bytes(len(whole), "big") for bit in flips]
+        for content in contents:
+            damaged.write_bytes(content)
+            try:
+                found = reused()
+            except errors.DamagedArtefactError as error:
+                assert "old" in str(error)
+            else:
+                assert harmless
+                assert found == {"parameters": path}
+        damaged.write_bytes(whole)
+        assert reused() == {"parameters": path}
 
 
 def test_content_is_compared_once(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +200,7 @@ def test_all_models_are_reused_from_all_projects(project: Any) -> None:
 
 
 @pytest.mark.parametrize("what", ["weights", "pipeline", "predictions"])
-def test_a_model_over_a_damaged_file_is_never_used(project: Any, what: str) -> None:
+def test_g05_a_model_over_a_damaged_file_is_never_used(project: Any, what: str) -> None:
     model = save_model(project, project.open("old", run="r1"), 0)
     path = {"weights": model.weights, "pipeline": model.pipeline, **model.predictions}.get(what)
     (path or model.predictions["test"]).write_bytes(b"CONTENT 0")
@@ -179,7 +208,7 @@ def test_a_model_over_a_damaged_file_is_never_used(project: Any, what: str) -> N
         project.open("new", reuse={"models": "old"})._reuse.models("digits")
 
 
-def test_a_model_over_a_file_that_was_never_committed_is_not_used(project: Any) -> None:
+def test_g05_a_model_over_a_file_that_was_never_committed_is_not_used(project: Any) -> None:
     manager = project.open("old", run="r1")
     stranger = manager.project_path / "PARAMETERS" / "digits" / "model_0009.safetensors"
     stranger.parent.mkdir(parents=True)

@@ -180,7 +180,7 @@ def test_a_search_is_a_step_of_each_task_with_a_result_of_its_own(
 
 
 @pytest.mark.long
-def test_a_run_killed_twice_equals_an_uninterrupted_one(
+def test_g01_g02_a_run_killed_twice_equals_an_uninterrupted_one(
     train: Train, mml: CommandRunner, mml_project: MMLProject, mml_process: ProcessRunner
 ) -> None:
     seed = random.randrange(10**6)

@@ -52,7 +52,7 @@ TWINS = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_plugin_has_a_status_and_costs_one_line(site, name):
+def test_g20_a_broken_plugin_has_a_status_and_costs_one_line(site, name):
     source, status, stage, cause = BROKEN[name]
     site.install(name, source)
     site.install("good", HOOK + spec("fine"))
@@ -68,7 +68,7 @@ def test_a_broken_plugin_has_a_status_and_costs_one_line(site, name):
         site.discover(strict=True)
 
 
-def test_an_unmet_core_version_is_seen_before_import(site):
+def test_g20_an_unmet_core_version_is_seen_before_import(site):
     site.install("future", "raise AssertionError('imported')", requires=["mml-core>=99"])
     info = site.discover().plugin("future")
     assert (info.status.value, info.stage.value) == ("incompatible", "check")
@@ -84,7 +84,7 @@ def test_a_blocked_plugin_is_never_imported(site, blocking):
     assert "mml_exits" not in sys.modules
 
 
-def test_a_shared_name_is_an_error_only_when_used_and_a_shared_key_when_a_run_starts(site):
+def test_g20_a_shared_name_is_an_error_only_when_used_and_a_shared_key_when_a_run_starts(site):
     for name, source in TWINS.items():
         site.install(name, source)
     manager = site.discover()
@@ -229,12 +229,12 @@ UNUSABLE = sorted(f"mml-plugin-{name}" for name in (*BROKEN, "future", "sharer")
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
-def test_with_all_of_them_at_once_the_first_answers_need_no_plugin(everything, arguments):
+def test_g20_with_all_of_them_at_once_the_first_answers_need_no_plugin(everything, arguments):
     done = everything.mml(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_with_all_of_them_at_once_the_list_tells_each_status(everything):
+def test_g20_with_all_of_them_at_once_the_list_tells_each_status(everything):
     done = everything.mml("plugins", "list")
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
@@ -256,7 +256,7 @@ def test_with_all_of_them_at_once_the_list_tells_each_status(everything):
     assert all(name in done.stdout for name in UNUSABLE)
 
 
-def test_with_all_of_them_at_once_a_good_plugin_runs(everything):
+def test_g20_with_all_of_them_at_once_a_good_plugin_runs(everything):
     done = everything.mml("run", "--mode=fine")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

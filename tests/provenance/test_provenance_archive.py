@@ -151,7 +151,7 @@ def test_files_of_other_projects_are_named_as_missing(rests: Rests) -> None:
     assert str(rests.project.path("other") / "DRAWN/dots/drawn_0001.json") in result.err
 
 
-def test_a_damaged_file_is_not_packed(rests: Rests) -> None:
+def test_g05_a_damaged_file_is_not_packed(rests: Rests) -> None:
     rests()
     (rests.project.path() / "DRAWN/dots/drawn_0001.json").write_text("{}")
 
@@ -292,7 +292,7 @@ def negative_size(archive: Archive) -> None:
         (lambda archive: archive.manifest.update(files=None), "its manifest cannot be read"),
     ],
 )
-def test_an_archive_that_lies_is_refused_and_leaves_nothing(
+def test_g21_an_archive_that_lies_is_refused_and_leaves_nothing(
     mml: CommandRunner, archived: Path, lie: Callable[[Archive], None], why: str
 ) -> None:
     archive = Archive(archived)
@@ -311,7 +311,7 @@ def test_an_archive_that_lies_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("harm", ["cut", "garbage", "empty", "header", "compressed"])
-def test_what_is_no_archive_is_refused(
+def test_g21_what_is_no_archive_is_refused(
     mml: CommandRunner, mml_project: MMLProject, archived: Path, harm: str
 ) -> None:
     content = archived.read_bytes()
@@ -334,7 +334,7 @@ def test_what_is_no_archive_is_refused(
     assert not mml_project.path("strange").exists()
 
 
-def test_nothing_in_an_archive_is_executed(
+def test_g21_nothing_in_an_archive_is_executed(
     rests: Rests, packed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = rests.project.root / "executed"

@@ -31,7 +31,7 @@ def told(run: Path) -> str:
 
 
 @pytest.mark.parametrize("last", ["committed", "after"])
-def test_a_run_killed_everywhere_equals_an_uninterrupted_one(
+def test_g01_g02_a_run_killed_everywhere_equals_an_uninterrupted_one(
     last: str, killable: Callable[[], Counter[str]], mml_project: MMLProject, mml_process: ProcessRunner
 ) -> None:
     assert mml_process(*COMMAND, "--proj", "whole").code == 0
@@ -61,7 +61,7 @@ def test_a_run_killed_everywhere_equals_an_uninterrupted_one(
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 75)]
 )
-def test_a_signal_releases_the_run_and_says_how_to_go_on(
+def test_g11_g12_a_signal_releases_the_run_and_says_how_to_go_on(
     killable: Callable[[], Counter[str]],
     mml_project: MMLProject,
     mml_process: ProcessRunner,
@@ -89,7 +89,7 @@ def test_a_signal_releases_the_run_and_says_how_to_go_on(
     goes_on.communicate()
 
 
-def test_of_two_starters_one_wins_and_the_other_learns_who(
+def test_g09_of_two_starters_one_wins_and_the_other_learns_who(
     killable: Callable[[], Counter[str]], mml_project: MMLProject, mml_process: ProcessRunner
 ) -> None:
     process = mml_process.start(*COMMAND, "mode.wait=true")

@@ -130,7 +130,7 @@ def crowd(inline_plugin: Any, mml_project: Any, mml_process: Any) -> Crowd:
     return Crowd(mml_project, mml_process, marks)
 
 
-def test_steps_in_processes_have_the_results_of_sequential_ones(crowd: Crowd) -> None:
+def test_g02_steps_in_processes_have_the_results_of_sequential_ones(crowd: Crowd) -> None:
     plan = ("draw", "draw", "tell", "draw", "draw")
     assert crowd.run(*plan, proj="one", options=("executor=sequential",)).code == 0
     assert len({pid for _, pid in crowd.marked("draw")}) == 1
@@ -143,7 +143,7 @@ def test_steps_in_processes_have_the_results_of_sequential_ones(crowd: Crowd) ->
     assert contents[0] == contents[1]
 
 
-def test_a_worker_that_is_killed_is_reported_and_its_step_done_again(crowd: Crowd) -> None:
+def test_g01_a_worker_that_is_killed_is_reported_and_its_step_done_again(crowd: Crowd) -> None:
     ended = crowd.run("die_once", "draw")
     assert ended.code == 0, ended
     assert "die_once(0) was killed by SIGKILL" in ended.err
@@ -170,7 +170,7 @@ def test_a_failure_in_a_worker_is_that_of_the_run(crowd: Crowd, mml_process: Any
     assert "on purpose" in mml_process("runs", "list").out
 
 
-def test_a_killed_driver_takes_its_workers_along_and_the_run_goes_on_at_once(crowd: Crowd) -> None:
+def test_g08_a_killed_driver_takes_its_workers_along_and_the_run_goes_on_at_once(crowd: Crowd) -> None:
     process = crowd.start("wait", "wait", "draw")
     crowd.until(process, lambda: len(crowd.marked("wait")) == 2)
     process.kill()
@@ -183,7 +183,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_run_goes_on_at_once(cro
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_workers_and_the_run_can_be_continued(
+def test_g12_a_signal_ends_the_workers_and_the_run_can_be_continued(
     crowd: Crowd, signum: signal.Signals, code: int
 ) -> None:
     process = crowd.start("wait", "draw")
@@ -236,7 +236,7 @@ def test_a_pilot_is_refused_where_one_process_drives_alone(crowd: Crowd) -> None
     process.communicate()
 
 
-def test_one_step_is_done_by_name(crowd: Crowd) -> None:
+def test_g01_one_step_is_done_by_name(crowd: Crowd) -> None:
     assert crowd.run("fail", "draw", options=("on_error=continue",)).code == 1
     (run,) = crowd.project.runs()
     assert crowd.process("work", run.name, "--step", "draw-1").code == 2

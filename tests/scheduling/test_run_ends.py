@@ -91,7 +91,7 @@ def ends(inline_plugin: Any, mml: Any, mml_project: Any) -> Callable[..., Any]:
     return run
 
 
-def test_a_writer_that_lost_the_run_commits_nothing_more(ends: Any, mml_project: Any) -> None:
+def test_g10_a_writer_that_lost_the_run_commits_nothing_more(ends: Any, mml_project: Any) -> None:
     ended = ends("note", "lose", "note")
     assert ended.code == 3
     assert "taken over" in ended.err
@@ -99,7 +99,7 @@ def test_a_writer_that_lost_the_run_commits_nothing_more(ends: Any, mml_project:
     assert len(list((run / "steps").iterdir())) == 1
 
 
-def test_a_signal_that_a_step_swallows_still_ends_the_run(ends: Any, mml_process: Any) -> None:
+def test_g12_a_signal_that_a_step_swallows_still_ends_the_run(ends: Any, mml_process: Any) -> None:
     ended = mml_process("run", "--mode=ends", "mode.steps=[swallow,note]")
     assert ended.code == 143
     assert "0 of 3" in ended.err or "1 of 3" in ended.err
@@ -135,7 +135,7 @@ def test_a_repaired_failure_is_no_longer_reported(
     assert "not yet" not in mml("runs", "show", run.id).out
 
 
-def test_the_command_that_began_a_run_can_be_typed_again(ends: Any) -> None:
+def test_g17_the_command_that_began_a_run_can_be_typed_again(ends: Any) -> None:
     options = ("executor=sequential", "optimizer=sgd", "--continue")
     assert ends("fail_once", options=options).code == 1
     ends.marks.touch()
@@ -154,14 +154,14 @@ def test_the_command_that_began_a_run_can_be_typed_again(ends: Any) -> None:
         ("on_error=stpo", "on_error is 'stpo'"),
     ],
 )
-def test_overrides_on_continue_are_checked(ends: Any, mml: Any, override: str, words: str) -> None:
+def test_g17_overrides_on_continue_are_checked(ends: Any, mml: Any, override: str, words: str) -> None:
     assert ends("fail_once").code == 1
     refused = mml("run", "--continue", override)
     assert (refused.code, words in refused.err, len(refused.err.splitlines())) == (2, True, 1), refused
 
 
 @pytest.mark.parametrize("content", [None, "a: [1", "- 1\n", "seed: 43\n"])
-def test_a_damaged_config_is_named_and_other_runs_are_shown(
+def test_g05_a_damaged_config_is_named_and_other_runs_are_shown(
     ends: Any, mml: Any, mml_project: Any, content: str | None
 ) -> None:
     assert ends("fail_once").code == 1
@@ -326,7 +326,7 @@ def test_a_run_that_is_worked_on_is_not_removed(ends: Any, mml: Any, mml_project
     assert run.exists()
 
 
-def test_a_changed_plugin_is_named_and_can_be_accepted(
+def test_g17_a_changed_plugin_is_named_and_can_be_accepted(
     ends: Any, mml: Any, mml_project: Any, inline_plugin: Any
 ) -> None:
     assert ends("fail_once").code == 1

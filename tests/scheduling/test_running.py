@@ -189,7 +189,7 @@ def failed(steps: Callable[..., Steps], tmp_path: Path) -> tuple[Steps, Path]:
     return scheduler, run_dir
 
 
-def test_a_damaged_record_is_named_and_not_used(failed: tuple[Steps, Path]) -> None:
+def test_g05_a_damaged_record_is_named_and_not_used(failed: tuple[Steps, Path]) -> None:
     scheduler, run_dir = failed
     (record,) = (run_dir / "steps").iterdir()
     whole = record.read_bytes()
@@ -200,14 +200,14 @@ def test_a_damaged_record_is_named_and_not_used(failed: tuple[Steps, Path]) -> N
     assert type(scheduler).calls == [1, "x"]
 
 
-def test_a_config_that_was_edited_is_refused(failed: tuple[Steps, Path]) -> None:
+def test_g17_a_config_that_was_edited_is_refused(failed: tuple[Steps, Path]) -> None:
     scheduler, run_dir = failed
     (run_dir / "config.yaml").write_text((run_dir / "config.yaml").read_text().replace("42", "43"))
     with pytest.raises(DamagedRecordError, match=r"config\.yaml"):
         continue_here(scheduler, run_dir)
 
 
-def test_overrides_that_change_results_are_refused_by_name(failed: tuple[Steps, Path]) -> None:
+def test_g17_overrides_that_change_results_are_refused_by_name(failed: tuple[Steps, Path]) -> None:
     scheduler, run_dir = failed
     with pytest.raises(Exception, match="seed was 42 when the run began and cannot become 1"):
         continue_here(scheduler, run_dir, "seed=1")
@@ -215,7 +215,7 @@ def test_overrides_that_change_results_are_refused_by_name(failed: tuple[Steps, 
     assert type(scheduler).calls == [1, "x", "x", "x"]
 
 
-def test_a_live_owner_is_refused_by_name(failed: tuple[Steps, Path]) -> None:
+def test_g09_a_live_owner_is_refused_by_name(failed: tuple[Steps, Path]) -> None:
     scheduler, run_dir = failed
     code = (
         "import sys; from pathlib import Path; from mml_core.storage.leases import Lease\n"
@@ -238,7 +238,7 @@ class Broken(AbstractBaseScheduler):
         raise RuntimeError("no")
 
 
-def test_an_error_in_init_leaves_no_lock_and_no_run(config: Config, tmp_path: Path) -> None:
+def test_g11_an_error_in_init_leaves_no_lock_and_no_run(config: Config, tmp_path: Path) -> None:
     from mml_core.config.locations import Locations
     from mml_core.plugins import PluginManager
     from mml_core.scheduling.context import RunContext
@@ -258,7 +258,7 @@ def test_an_unknown_subroutine_is_named_with_near_matches(config: Config) -> Non
         Steps(config(mode={"name": "m", "subroutines": ["c"]}))
 
 
-def test_the_lease_is_free_after_a_run(steps: Callable[..., Steps]) -> None:
+def test_g11_the_lease_is_free_after_a_run(steps: Callable[..., Steps]) -> None:
     outcome = run_scheduler(steps(lambda scheduler: scheduler.add_step("draw", 1)))
     assert outcome.run_dir is not None
     Lease.acquire(outcome.run_dir / "lease").release()

@@ -24,7 +24,7 @@ def test_write_makes_parents_and_leaves_no_temp(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_failed_fsync_is_named_and_keeps_the_old_content(
+def test_g14_failed_fsync_is_named_and_keeps_the_old_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     target = tmp_path / "x.txt"
@@ -42,7 +42,7 @@ def test_failed_fsync_is_named_and_keeps_the_old_content(
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
 
 
-def test_a_really_full_device_is_named() -> None:
+def test_g14_a_really_full_device_is_named() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     descriptor = os.open("/dev/full", os.O_WRONLY)
@@ -81,7 +81,7 @@ def test_publish_dir_is_all_or_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "two" / "deep" / "f").exists()
 
 
-def test_the_first_record_wins(tmp_path: Path) -> None:
+def test_g10_the_first_record_wins(tmp_path: Path) -> None:
     final = tmp_path / "step.json"
     assert links.commit_record(b"1", tmp_path / "p1", final)
     assert not links.commit_record(b"2", tmp_path / "p2", final)
@@ -89,7 +89,7 @@ def test_the_first_record_wins(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["step.json"]
 
 
-def test_a_lost_reply_is_not_a_lost_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_g10_a_lost_reply_is_not_a_lost_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.link
 
     def link_then_lose_the_reply(src: Path, dst: Path) -> None:
@@ -130,7 +130,7 @@ while True:
 """
 
 
-def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
+def test_g03_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
     target = tmp_path / "f"
     for _ in range(4):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE)

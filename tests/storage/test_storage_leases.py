@@ -92,7 +92,7 @@ def test_release_leaves_nothing_behind(tmp_path: Path) -> None:
     assert lease.lost
 
 
-def test_a_live_owner_is_named_with_exit_code_3(tmp_path: Path) -> None:
+def test_g09_a_live_owner_is_named_with_exit_code_3(tmp_path: Path) -> None:
     path = tmp_path / "lease"
     holder = hold(path)
     try:
@@ -103,7 +103,7 @@ def test_a_live_owner_is_named_with_exit_code_3(tmp_path: Path) -> None:
         kill(holder)
 
 
-def test_a_killed_owner_is_replaced_at_once(tmp_path: Path) -> None:
+def test_g08_a_killed_owner_is_replaced_at_once(tmp_path: Path) -> None:
     path = tmp_path / "lease"
     for _ in range(3):
         kill(hold(path))
@@ -114,7 +114,7 @@ def test_a_killed_owner_is_replaced_at_once(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == []
 
 
-def test_a_zombie_is_dead(tmp_path: Path) -> None:
+def test_g08_a_zombie_is_dead(tmp_path: Path) -> None:
     path = tmp_path / "lease"
     holder = hold(path)
     kill(holder, reap=False)
@@ -125,13 +125,13 @@ def test_a_zombie_is_dead(tmp_path: Path) -> None:
         holder.communicate()
 
 
-def test_a_reused_pid_is_dead(tmp_path: Path) -> None:
+def test_g08_a_reused_pid_is_dead(tmp_path: Path) -> None:
     path = tmp_path / "lease"
     plant(path, start_time="1")
     Lease.acquire(path).release()
 
 
-def test_an_owner_from_before_the_last_boot_is_dead(tmp_path: Path) -> None:
+def test_g08_an_owner_from_before_the_last_boot_is_dead(tmp_path: Path) -> None:
     path = tmp_path / "lease"
     plant(path, boot_id="another", pid_namespace="another")
     Lease.acquire(path).release()
@@ -181,7 +181,7 @@ def test_a_damaged_lease_is_replaced_after_the_ttl(tmp_path: Path, content: byte
     assert [entry.name for entry in tmp_path.iterdir()] == []
 
 
-def test_a_writer_that_lost_its_lease_knows_and_harms_nobody(
+def test_g10_a_writer_that_lost_its_lease_knows_and_harms_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "lease"
@@ -230,7 +230,7 @@ def test_one_thread_beats_for_all_leases(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("state", ["free", "dead", "taken over and dead"])
-def test_of_fifty_starters_exactly_one_wins(tmp_path: Path, state: str) -> None:
+def test_g09_of_fifty_starters_exactly_one_wins(tmp_path: Path, state: str) -> None:
     rounds = int(os.environ.get("MML_LEASE_ROUNDS", "3"))
     for number in range(rounds):
         path = tmp_path / str(number) / "lease"
@@ -243,7 +243,7 @@ def test_of_fifty_starters_exactly_one_wins(tmp_path: Path, state: str) -> None:
         assert sorted(crowd.stdout.strip()) == sorted("W" + "L" * 49), crowd.stdout
 
 
-def test_acquire_and_release_in_a_crowd_never_overlap(tmp_path: Path) -> None:
+def test_g09_acquire_and_release_in_a_crowd_never_overlap(tmp_path: Path) -> None:
     path, inside = tmp_path / "lease", tmp_path / "inside"
     program = f"""
 import os
@@ -301,7 +301,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_lease_is_given_back_on_a_full_disk(disk: Disk) -> None:
+def test_g14_a_lease_is_given_back_on_a_full_disk(disk: Disk) -> None:
     path = disk.folder / "lease"
     with Lease.acquire(path):
         disk.fill()

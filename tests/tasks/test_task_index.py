@@ -48,7 +48,7 @@ def test_names_headers_and_descriptions(colours):
 
 
 @pytest.mark.parametrize("damage", ["delete", "empty", "cut", "flip table", "flip header", "other file"])
-def test_the_cache_is_disposable(colours, damage):
+def test_g19_the_cache_is_disposable(colours, damage):
     for name in ("a", "b", "c"):
         install(colours, name)
     settle(colours)
@@ -126,7 +126,7 @@ def test_one_odd_folder_does_not_hide_the_others(colours):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be made read-only there")
-def test_a_read_only_data_folder_works(colours, monkeypatch):
+def test_g15_a_read_only_data_folder_works(colours, monkeypatch):
     # Root may write anywhere, so a file stands where the cache's folder would be made.
     cache = colours / "cache"
     if cache.exists():

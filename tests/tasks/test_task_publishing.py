@@ -71,7 +71,7 @@ def start(code, **values):
 
 
 @pytest.mark.parametrize("images", [0, 1, 11, 23])
-def test_a_kill_at_an_image_leaves_nothing_and_the_next_run_completes(tmp_path, images):
+def test_g16_a_kill_at_an_image_leaves_nothing_and_the_next_run_completes(tmp_path, images):
     killed = start(KILL_AT, data=str(tmp_path), images=images)
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
@@ -81,7 +81,7 @@ def test_a_kill_at_an_image_leaves_nothing_and_the_next_run_completes(tmp_path, 
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == ["paint"]
 
 
-def test_a_kill_while_a_task_is_checked_leaves_nothing(tmp_path):
+def test_g16_a_kill_while_a_task_is_checked_leaves_nothing(tmp_path):
     plugins = manager()
     create_dataset(plugins.datasets.get("paint"), tmp_path)
     killed = start(KILL_TASK, data=str(tmp_path))
@@ -92,14 +92,14 @@ def test_a_kill_while_a_task_is_checked_leaves_nothing(tmp_path):
     assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["colours"]
 
 
-def test_of_several_at_once_one_creates_and_the_others_use_it(tmp_path):
+def test_g16_of_several_at_once_one_creates_and_the_others_use_it(tmp_path):
     processes = [start(CREATE, data=str(tmp_path)) for _ in range(4)]
     answers = [process.communicate()[0].strip() for process in processes]
     assert sorted(answers) == ["False", "False", "False", "True"]
     assert verify_dataset(tmp_path / "datasets" / "paint") == []
 
 
-def test_an_error_leaves_nothing(tmp_path):
+def test_g16_an_error_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="in the middle"), publishing(tmp_path / "x") as private:
         (private / "file").write_text("x")
         raise RuntimeError("in the middle")
@@ -116,7 +116,7 @@ def test_what_is_replaced_stays_until_the_new_one_is_finished(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_what_is_replaced_is_never_missing(tmp_path, monkeypatch):
+def test_g16_what_is_replaced_is_never_missing(tmp_path, monkeypatch):
     with publishing(tmp_path / "x") as private:
         (private / "old").write_text("")
     real = Path.rename
@@ -136,7 +136,7 @@ def test_what_is_replaced_is_never_missing(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["new"]
 
 
-def test_a_full_disk_is_named(tmp_path):
+def test_g14_a_full_disk_is_named(tmp_path):
     with pytest.raises(WriteFailedError, match="x': no space left"), publishing(tmp_path / "x"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     (tmp_path / "file").write_text("")
@@ -225,7 +225,7 @@ def killed_at(point, work):
 
 
 @pytest.mark.parametrize("can_swap", [True, False])
-def test_a_forced_import_killed_anywhere_never_shows_a_task_over_other_images(
+def test_g16_a_forced_import_killed_anywhere_never_shows_a_task_over_other_images(
     tmp_path, monkeypatch, can_swap
 ):
     if not can_swap:

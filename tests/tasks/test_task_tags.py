@@ -15,7 +15,7 @@ WORDS = st.from_regex(r"[a-z0-9][a-z0-9_.\-]{0,8}", fullmatch=True)
 
 
 @given(WORDS, st.lists(st.builds(Tag, WORDS, st.lists(WORDS, max_size=3).map(tuple)), max_size=3))
-def test_a_name_is_read_as_it_is_written(base, tags):
+def test_g21_a_name_is_read_as_it_is_written(base, tags):
     assert parse_task_name("+".join([base, *map(str, tags)])) == (base, tags)
 
 

@@ -79,7 +79,7 @@ def test_a_plan_shows_the_steps_and_writes_nothing(installed, mml):
     assert not installed.path().exists()
 
 
-def test_a_killed_run_goes_on_where_it_was_killed(installed, mml, mml_process, inline_plugin):
+def test_g01_a_killed_run_goes_on_where_it_was_killed(installed, mml, mml_process, inline_plugin):
     mml("run", "--mode=create", "--tasks", "shapes")
     mml("run", "--mode=brightness", "--tasks", "shapes", "--proj", "whole")
     hook = (

@@ -389,13 +389,14 @@ def test_a_name_that_is_a_plugin_s_or_none_is_refused(workplace, capsys, name):
     assert f"--name '{name[:60]}'" in error
 
 
-def test_a_kill_in_the_middle_leaves_nothing_and_the_next_import_completes(workplace):
+@pytest.mark.parametrize("image", range(4))
+def test_g16_an_import_killed_at_any_image_leaves_nothing_and_the_next_completes(workplace, image):
     given = [*listed(workplace, y="abab"), "--label", "y", "--name", "mine", "--folds", "2"]
     code = (
         "import os, signal, sys, shutil\n"
         "real = shutil.copyfile\n"
         "def copyfile(source, target):\n"
-        "    if str(source).endswith('2.png'): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"    if str(source).endswith('{image}.png'): os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(source, target)\n"
         "shutil.copyfile = copyfile\n"
         "from mml_core.cli.main import main\n"
