@@ -46,6 +46,11 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "random": _random_state(trainer.strategy.root_device),
         "logged": _logged(trainer),
         "loaders": [loader.state_dict() for loader in _loaders(trainer) if isinstance(loader, _Stateful)],
+        "loggers": {
+            type(logger).__name__: logger.state_dict()
+            for logger in trainer.loggers
+            if isinstance(logger, _Stateful)
+        },
         "generators": [generator.get_state() for generator in _generators(trainer)],
         "buffers": dict(_unsaved_buffers(module)),
         "metrics": {
@@ -78,6 +83,12 @@ def restore(trainer: Trainer, state: dict[str, Any]) -> None:
         for attribute, value in saved["state"].items():
             setattr(metric, attribute, value)
         metric._update_count, metric._computed = saved["updates"], None
+    for logger in trainer.loggers:
+        saved = state["loggers"].get(
+            type(logger).__name__
+        )  # another run of the command may have other loggers
+        if saved is not None and isinstance(logger, _Stateful):
+            logger.load_state_dict(saved)
     parameters = dict(module.named_parameters())
     for name, gradient in state["gradients"].items():
         parameters[name].grad = gradient

@@ -91,7 +91,8 @@ class RichBar(Callback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         steps = trainer.estimated_stepping_batches * max(1, trainer.accumulate_grad_batches)
-        self._open(None if steps == float("inf") else int(steps))
+        done = trainer.fit_loop.epoch_loop.batch_progress.total.completed  # of an earlier attempt
+        self._open(None if steps == float("inf") else int(steps), done)
 
     @override
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -124,13 +125,14 @@ class RichBar(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._close()
 
-    def _open(self, total: int | None) -> None:
+    def _open(self, total: int | None, done: int = 0) -> None:
         self._close()
         self._bar = open_bar(self.label, total, self.stream)
+        self._advance(done)
 
-    def _advance(self) -> None:
+    def _advance(self, batches: int = 1) -> None:
         if self._bar is not None:
-            self._bar.advance()
+            self._bar.advance(batches)
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -29,6 +29,7 @@ WARNINGS = (
     r"The '\w+_dataloader' does not have many workers",
     r"The number of training batches \(\d+\) is smaller than the logging interval",
     r"Checkpoint directory .* exists and is not empty",
+    r"Experiment logs directory .* exists and is not empty",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Your `IterableDataset` has `__len__` defined",
     r"You are using `torch.load` with `weights_only=False`",

@@ -14,7 +14,8 @@ from lightning.pytorch.plugins.precision.half import HalfPrecision
 from typing_extensions import override
 
 from mml_core.learning.checkpoints import AtomicCheckpointIO
-from mml_core.learning.options import OptionError, choose, require_arguments, require_known, section
+from mml_core.learning.loggers import make_loggers
+from mml_core.learning.options import OptionError, require_arguments, require_known, section
 from mml_core.learning.progress import make_progress
 from mml_core.learning.quiet import silence_lightning
 from mml_core.learning.resuming import StepFits, StepTrainer
@@ -91,7 +92,7 @@ def _make_trainer(
 ) -> StepTrainer:
     silence_lightning()
     arguments = _arguments(cfg, overrides)
-    loggers = _make_loggers(cfg, log_dir or folder / "logs")
+    loggers = make_loggers(cfg, log_dir or folder / "logs")
     made = [*_make_callbacks(cfg, label, has_logger=bool(loggers)), *callbacks]
     elastic = TorchElasticEnvironment.detect()
     # Naming the environment keeps Lightning from detecting SLURM and requeueing the job itself.
@@ -174,32 +175,3 @@ def _make_callbacks(cfg: Any, label: str, *, has_logger: bool) -> list[Callback]
             f"callbacks.disabled_plugins must be a list, found '{disabled}'; write [{disabled}]."
         )
     return callbacks
-
-
-def _make_loggers(cfg: Any, folder: Path) -> list[Any]:
-    options = section(cfg, "logging")
-    require_known("logging", options, ("loggers",))
-    names = options.get("loggers") or []
-    if isinstance(names, str):
-        raise OptionError(f"logging.loggers must be a list, found '{names}'; write [{names}].")
-    makers = {"csv": _make_csv, "tensorboard": _make_tensorboard}
-    return [choose("logger", name, makers)(folder) for name in names]
-
-
-def _make_csv(folder: Path) -> Any:
-    from lightning.pytorch.loggers import CSVLogger
-
-    return CSVLogger(folder, name="", version="csv")
-
-
-def _make_tensorboard(folder: Path) -> Any:
-    from importlib.util import find_spec
-
-    if find_spec("tensorboard") is None:
-        raise OptionError(
-            "The TensorBoard logger needs the package tensorboard, which is not installed;"
-            " pip install 'mml-core[tensorboard]', or choose logging=csv."
-        )
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    return TensorBoardLogger(folder, name="", version="tensorboard")

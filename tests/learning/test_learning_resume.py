@@ -22,6 +22,7 @@ from mml_core.learning.factory import recipe_of
 from mml_core.learning.history import History
 from mml_core.learning.module import MMLModule
 from mml_core.learning.outputs import TaskOutput
+from mml_core.learning.progress import RichBar
 from mml_core.learning.resuming import StepFits, StepTrainer
 from mml_core.learning.saving import CheckpointRule
 from mml_core.learning.trainer import create_trainer
@@ -135,7 +136,9 @@ class Fit:
         torch.manual_seed(3)
         module, history = self.module(recipe_of(self.cfg)), History()
         callbacks = [history, *self.callbacks(), *([kill] if kill else [])]
-        trainer = create_trainer(self.cfg, default_root_dir=own, callbacks=callbacks, fits=fits)
+        trainer = create_trainer(
+            self.cfg, default_root_dir=own, callbacks=callbacks, fits=fits, log_dir=self.folder / "logs"
+        )
         self.attempts.append(own / "checkpoints")
         try:
             trainer.fit(module, datamodule=self.data())
@@ -443,6 +446,33 @@ def test_what_cannot_be_read_again_is_told_when_it_is_first_written(make_fit: An
     assert make_fit("odd", callbacks=lambda: [Odd()]).attempt() is not None
     (message,) = caplog.messages
     assert "A killed training would start over: the state of callbacks" in message
+
+
+def test_a_csv_log_has_every_row_once(make_fit: Any, tmp_path: Path) -> None:
+    options = {"logging": {"loggers": ["csv"]}, "trainer__log_every_n_steps": 1}
+    assert make_fit("whole", **options).attempt() is not None
+    fit = make_fit("killed", **options, callbacks__checkpoint={"every_minutes": 0, "every_n_batches": 3})
+    for number in (2, 5, 4):
+        assert fit.attempt(KillAt("on_train_batch_start", number)) is None
+    assert fit.attempt() is not None
+    logs = [(tmp_path / name / "logs/csv/metrics.csv").read_text() for name in ("whole", "killed")]
+    assert logs[0] == logs[1]
+    assert logs[0].count("\n") == 1 + 8 + 4  # the header, a row a step, losses and metrics of each epoch
+
+
+def test_a_bar_begins_where_the_fit_goes_on(make_fit: Any) -> None:
+    class Bars:
+        def __init__(self) -> None:
+            self.states: list[dict[str, Any]] = []
+
+        def report(self, state: dict[str, Any]) -> None:
+            self.states.append(state)
+
+    bars = Bars()
+    fit = make_fit("killed", callbacks=lambda: [RichBar("fit", bars)])  # type: ignore[arg-type]
+    assert fit.attempt(KillAt("on_train_batch_start", 5)) is None
+    assert fit.attempt() is not None
+    assert (bars.states[-1]["done"], bars.states[-1]["total"]) == (8, 8)
 
 
 def test_each_fit_of_a_step_has_checkpoints_of_its_own(make_fit: Any, tmp_path: Path) -> None:
