@@ -14,6 +14,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
@@ -161,6 +162,7 @@ def ending(trainer: StepTrainer, module: Module, history: History) -> dict[str, 
         "history": history.epochs,
         "metrics": flat(trainer.callback_metrics),
         "progress": {key: each for key, each in trainer.fit_loop.state_dict().items() if key != "state_dict"},
+        "precision": trainer.strategy.precision_plugin.state_dict(),
         "random": (random.random(), np.random.rand(), float(torch.rand(()))),
     }
 
@@ -213,6 +215,14 @@ def stop_early() -> list[Callback]:
     return [EarlyStopping("val/loss", patience=2, min_delta=10.0, check_on_train_epoch_end=False)]
 
 
+class Scaled(Callback):
+    """Scales the loss as on a GPU, by a factor that changes every two steps."""
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
+        trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "validation within the epoch": {"trainer__val_check_interval": 2},
@@ -226,6 +236,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "stopping early": {"callbacks": stop_early, "trainer__max_epochs": 9, "trainer__val_check_interval": 2},
     "rate by metric": {"module": Plateau, "trainer__max_epochs": 3},
     "mixed precision": {"trainer__precision": "bf16-mixed"},
+    "scaled loss": {"callbacks": lambda: [Scaled()]},
     "loading anew": {"trainer__reload_dataloaders_every_n_epochs": 1},
 }
 
