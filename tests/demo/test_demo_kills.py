@@ -47,7 +47,7 @@ def test_g01_g02_ten_kills_change_nothing(mml_process, mml_project, capsys):
     moments = random.Random(seed)
     with capsys.disabled():
         print(f"\nkilling {KILLS} times, MML_KILL_SEED={seed}")
-    command = killed
+    command = [*killed, "callbacks.checkpoint.every_n_batches=5"]
     for kill in range(KILLS):
         process = mml_process.start(*command)
         try:
@@ -60,6 +60,11 @@ def test_g01_g02_ten_kills_change_nothing(mml_process, mml_project, capsys):
             command = ["run", "--continue", "--proj", "killed"]
     final = mml_process(*command, timeout=1200)
     assert final.code == 0, final.err
+    (run,) = mml_project.runs("killed")
+    resumed = (run / "log.txt").read_text().count("goes on from the checkpoint")
+    with capsys.disabled():
+        print(f"{resumed} of {KILLS} kills came within a training that went on from a checkpoint")
+    assert resumed
     assert table(final.out) == table(result.out)
     assert mml_project.files("killed").keys() == mml_project.files("whole").keys()
     weights = [
