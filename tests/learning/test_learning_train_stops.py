@@ -48,6 +48,7 @@ TRAIN = [
     *("preprocessing=none", "loader.batch_size=8", "mode.folds=1", "augmentations=light"),
     "callbacks.checkpoint.every_n_batches=3",
 ]
+OTHERWISE = ["executor=sequential", "callbacks.checkpoint.every_n_batches=1"]
 PROCESSES = ["executor=processes", "executor.workers=1"]
 
 
@@ -95,13 +96,7 @@ def test_g02_a_training_that_is_stopped_goes_on_within_the_epoch(
     assert stopped.code == code, stopped.err
     assert "SIGTERM:" not in stopped.err
     if code:
-        done = mml(
-            "run",
-            "--continue",
-            "--proj",
-            "stopped",
-            *([] if signum == "SIGKILL" else ["executor=sequential"]),
-        )
+        done = mml("run", "--continue", "--proj", "stopped", *OTHERWISE)
         assert done.code == 0, done.err
     (run,) = mml_project.runs("stopped")
     (line,) = [line for line in (run / "log.txt").read_text().splitlines() if "goes on from" in line]
