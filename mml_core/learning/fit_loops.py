@@ -79,18 +79,21 @@ class EpochLoop(_TrainingEpochLoop):
         super().on_advance_end(data_fetcher)
         if self.saving is None:
             return
-        epoch_ends = self.done
+        batches, epoch_ends = self.batch_progress.total.completed, self.done
+        if self.saving.wanted(batches, epoch_ends=epoch_ends) and (
+            epoch_ends or self._in_order(data_fetcher)
+        ):
+            self._between_batches = True
+            try:
+                self.saving.write(batches, partial(self.trainer.save_checkpoint, weights_only=False))
+            finally:
+                self._between_batches = False
+        self.saving.stop_if_asked()
+
+    def _in_order(self, data_fetcher: _DataFetcher) -> bool:
+        """Whether the batches that follow in this epoch can be asked for again."""
         ahead = isinstance(data_fetcher, _DataLoaderIterDataFetcher) or data_fetcher.length is None
-        self._between_batches = True
-        try:
-            self.saving.after_batch(
-                self.batch_progress.total.completed,
-                epoch_ends=epoch_ends,
-                whole=epoch_ends or (not ahead and fit_state.loaders_store_their_place(self.trainer)),
-                write=partial(self.trainer.save_checkpoint, weights_only=False),
-            )
-        finally:
-            self._between_batches = False
+        return not ahead and fit_state.loaders_store_their_place(self.trainer)
 
 
 class FitLoop(_FitLoop):

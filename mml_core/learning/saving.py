@@ -118,30 +118,32 @@ class Saving:
         """How long the fit has taken, all attempts that it builds upon included."""
         return self.earlier_seconds + time.monotonic() - self._began
 
-    def after_batch(
-        self, batches: int, *, epoch_ends: bool, whole: bool, write: Callable[[Path], None]
-    ) -> None:
-        """Write a checkpoint if one is due or the fit has to stop, and let it stop then.
-
-        Args:
-            batches: Batches of the fit so far.
-            epoch_ends: Whether this was the last one of an epoch.
-            whole: Whether the fit could go on from here.
-            write: Writes a checkpoint.
-        """
-        interruptions = self._interruptions
-        asked = interruptions is not None and interruptions.requested
+    def wanted(self, batches: int, *, epoch_ends: bool) -> bool:
+        """Tell whether a checkpoint is due after so many batches, or the fit has to stop."""
         seconds = time.monotonic() - self._last
-        due = self._rule.is_due(batches, seconds, epoch_ends=epoch_ends, cost=self._cost)
-        if whole and (due or asked):
-            try:
-                self._write(batches, write)
-            except (MMLError, OSError) as error:
-                if not asked:
-                    raise
-                log.warning("%s; the training will go on from an earlier checkpoint, if there is one", error)
-        if interruptions is not None:
-            interruptions.check()
+        return self._rule.is_due(batches, seconds, epoch_ends=epoch_ends, cost=self._cost) or self._asked
+
+    def write(self, batches: int, write: Callable[[Path], None]) -> None:
+        """Write the checkpoint after so many batches, which ``write`` does to a path.
+
+        Raises:
+            WriteFailedError: The disk is full or broken; a fit that has to stop stops all the same.
+        """
+        try:
+            self._write(batches, write)
+        except (MMLError, OSError) as error:
+            if not self._asked:
+                raise
+            log.warning("%s; the training will go on from an earlier checkpoint, if there is one", error)
+
+    def stop_if_asked(self) -> None:
+        """End the fit where something asks it to stop."""
+        if self._interruptions is not None:
+            self._interruptions.check()
+
+    @property
+    def _asked(self) -> bool:
+        return self._interruptions is not None and self._interruptions.requested
 
     def _write(self, batches: int, write: Callable[[Path], None]) -> None:
         began = time.monotonic()
