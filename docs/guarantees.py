@@ -48,9 +48,9 @@ HEAD = """\
 # What mml guarantees, and the tests that show it
 
 A guarantee holds when its tests run against real processes and real files: a kill is a `SIGKILL` to a
-process, not a mock. `make test` kills a small scheduler before, inside and after each of its steps, and others
-at a sample of their writes, whose seed is told at the end; `make test-long` runs the tests marked *long*, too.
-Both tell how many points were run.
+process, not a mock. `make test` kills a small scheduler before, inside and after each of its steps, and
+others at a sample of their writes, whose seed is told at the end; `make test-long` runs the tests marked
+*long*, too. Both tell how many points were run.
 
 This page is written by `python docs/guarantees.py` from the tests; a test fails while it is out of date.
 """

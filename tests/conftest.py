@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["mml_core.testing.fixtures"]
+# Here and not only in the tests that use it, so that the kill points are told under pytest-xdist, too.
+pytest_plugins = ["mml_core.testing.crash"]
+
+pytest_plugins = ["mml_core.testing.crash"]  # and its summary of the points that were run
 
 
 @pytest.fixture(autouse=True)
