@@ -8,8 +8,6 @@ import pytest
 # Here and not only in the tests that use it, so that the kill points are told under pytest-xdist, too.
 pytest_plugins = ["mml_core.testing.crash"]
 
-pytest_plugins = ["mml_core.testing.crash"]  # and its summary of the points that were run
-
 
 @pytest.fixture(autouse=True)
 def forget_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -14,8 +14,6 @@ from mml_core.data.preprocessing import Preprocessing
 from mml_core.data.statistics import cached_statistics
 from mml_core.tasks.index import TaskIndex
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 SMALL = Preprocessing(id="small", height=5, width=5, interpolation="bilinear", channels=None, fit="stretch")
 
 HARMS: dict[str, Callable[[Path, random.Random], object]] = {

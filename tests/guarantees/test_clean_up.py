@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 Tell = Callable[[str], None]
 
 CLEANING = ("reuse.clean_up.drawn=true", "reuse.clean_up.last=true")

@@ -13,8 +13,6 @@ from mml_core.config.compose import compose
 from mml_core.plugins import PluginManager
 from mml_core.scheduling.continuing import OverrideRefusedError, apply_overrides
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 Tell = Callable[[str], None]
 
 FREE = re.compile(

@@ -14,8 +14,6 @@ from mml_core.scheduling.plan import Plan
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.sealed import DamagedRecordError
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 Tell = Callable[[str], None]
 
 

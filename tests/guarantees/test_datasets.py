@@ -12,8 +12,6 @@ import pytest
 from mml_core.storage.hashing import sha256_file
 from mml_core.tasks.datasets import verify_dataset
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 Tell = Callable[[str], None]
 
 CREATE = ("run", "--mode=create", "--tasks=dots", "mode.num_folds=2")

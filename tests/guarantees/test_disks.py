@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 Tell = Callable[[str], None]
 
 

@@ -33,9 +33,6 @@ from mml_core.tasks.images import read_image
 from mml_core.tasks.index import TaskIndex
 from mml_core.tasks.models import ModelStorage
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
-
 SMALL = Preprocessing(id="small", height=4, width=4, interpolation="bilinear", channels=None, fit="stretch")
 
 

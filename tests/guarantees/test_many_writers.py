@@ -12,8 +12,6 @@ import pytest
 
 from mml_core.scheduling.run_directory import RunDirectory
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 Tell = Callable[[str], None]
 
 # Starts many commands at one moment, each in a process of its own, and tells their exit codes.

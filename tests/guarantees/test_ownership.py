@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 ELSEWHERE = {"LAB_HOST": "elsewhere", "MML_LEASE_TTL": "1"}
 
 

@@ -13,8 +13,6 @@ import pytest
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.storage.leases import Lease
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 KINDS = ("computing", "sleeping", "joining", "swallowing", "delegating")
 CODES = {signal.SIGTERM: 143, signal.SIGUSR1: 75, signal.SIGINT: 130}
 

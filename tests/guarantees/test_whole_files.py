@@ -15,8 +15,6 @@ import pytest
 
 from mml_core.storage import atomic, links
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 Tell = Callable[[str], None]
 
 SIZE = 50_000
