@@ -28,6 +28,12 @@ LASTING = ("ENOSPC", "EDQUOT")
 """Errors that stay: a disk that is full is full for the next file as well."""
 
 
+def default_workers() -> int:
+    """Return how many commands may run at one time, where pytest itself may run in several processes."""
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return max(1, (os.cpu_count() or 1) // beside)
+
+
 @dataclass
 class CrashKit:
     """Proves that a scheduler resumes exactly; the fixture ``crash_kit`` makes one.
@@ -46,7 +52,7 @@ class CrashKit:
     folder: Path
     tell: Callable[[str], object] = print
     backend: Backend = field(default_factory=choose_backend)
-    workers: int = field(default_factory=lambda: default_workers())
+    workers: int = field(default_factory=default_workers)
     _calls: int = 0
 
     def __call__(
@@ -240,9 +246,3 @@ class CrashKit:
     def _told(self, report: CrashReport) -> CrashReport:
         self.tell(report.summary())
         return report.check()
-
-
-def default_workers() -> int:
-    """Return how many commands may run at one time, where pytest itself may run in several processes."""
-    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return max(1, (os.cpu_count() or 1) // beside)
