@@ -9,8 +9,6 @@ import pytest
 
 from mml_core.testing.crash import CrashFaultError, FaultKind, Victim
 
-pytest_plugins = ["mml_core.testing.crash"]
-
 FAULTS = {
     "KeptInMemory": (FaultKind.IN_MEMORY, 6),
     "OutsideTheAttempt": (FaultKind.OUTSIDE, 1),

@@ -10,8 +10,6 @@ import pytest
 from mml_core.testing.crash import SchedulerCrashSuite
 from mml_core.testing.distributions import FakeDistribution
 
-pytest_plugins = ["mml_core.testing.crash"]
-
 MINIMAL = Path(__file__).parents[2] / "examples" / "minimal_plugin" / "src" / "mml_minimal"
 TINY = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "preprocessing=none", "loader.batch_size=8"]
 RUN = "2020-01-01_00-00-00_abcd"

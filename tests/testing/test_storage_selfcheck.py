@@ -6,8 +6,6 @@ import errno
 import json
 import os
 
-pytest_plugins = ["mml_core.testing.fixtures"]
-
 
 def test_each_guarantee_is_told_and_nothing_is_left(mml, tmp_path):
     place = tmp_path / "place"
