@@ -52,7 +52,7 @@ def test_g16_a_creation_killed_at_an_image_is_completed_by_the_next(
     lab: Any, again: str, chance: random.Random, tell: Tell
 ) -> None:
     """SIGKILL in the middle of an image; a second run, or the first continued, publishes all of it."""
-    kill_at_images(lab, sorted(chance.sample(range(IMAGES), 2)), again, tell)
+    kill_at_images(lab, [chance.randrange(IMAGES)], again, tell)
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -72,7 +73,7 @@ def fill_disks(lab: Any, sizes: list[int], tell: Tell) -> None:
 
 def test_g14_a_run_on_a_full_disk_says_so_and_goes_on(lab: Any, chance: random.Random, tell: Tell) -> None:
     """Results on small disks (tmpfs): one line names file and cause; with more room the run goes on."""
-    fill_disks(lab, [32, *chance.sample(range(40, 900, 4), 2)], tell)
+    fill_disks(lab, [32, chance.randrange(40, 900, 4)], tell)
 
 
 @pytest.mark.long
@@ -188,3 +189,18 @@ def test_g15_read_only_results_are_refused_before_work_starts(lab: Any, mml_proc
     assert lab.ran("fail_once", "draw") == marks
     lab.mark("mended")
     assert lab.go_on().code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "sample"),
+    [
+        pytest.param("EIO", 3, id="EIO"),
+        pytest.param("EIO", None, id="EIO everywhere", marks=pytest.mark.long),
+        pytest.param("EDQUOT", None, id="EDQUOT everywhere", marks=pytest.mark.long),
+    ],
+)
+def test_g14_a_broken_disk_or_a_used_up_quota_is_named_and_the_run_goes_on(
+    lab: Any, crash_kit: Any, error: str, sample: int | None
+) -> None:
+    """One write, fsync, link … of a run fails; one line names file and cause, and the run goes on."""
+    crash_kit("lab", "mode.steps=[draw,scratch,reread]", errno=getattr(errno, error), sample=sample)
