@@ -137,7 +137,7 @@ class Rests(AbstractBaseScheduler):
         path = self.fm.construct_saving_path(None, "drawn", task)
         path.write_text(json.dumps(struct.num_samples))
         shared = self.fm.construct_saving_path(None, "shared")
-        shared.write_text("shared")
+        shared.write_text(json.dumps(struct.num_samples))
         struct.paths["made"] = path
         return self._ran({"samples": struct.num_samples, "file": path, "random": random.random()})
 

@@ -120,7 +120,7 @@ def test_a_reused_file_counts_by_its_content(rests: Rests, monkeypatch: pytest.M
     monkeypatch.delenv("DOTS")
     rests.create("mode.force=true")
 
-    assert rests(*reuse) == ["name_task", "take_task", "use_file"]
+    assert rests(*reuse) == ["name_task", "take_task", "use_file", "use_global"]
 
 
 def test_other_code_runs_all_again(rests: Rests) -> None:
