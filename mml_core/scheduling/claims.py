@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mml_core.storage.leases import Lease, LeaseHeldError, is_alive
@@ -27,6 +28,10 @@ class StepClaims:
     def is_live(self, step: str) -> bool:
         """Tell whether a process that is not known to be dead holds a step."""
         return is_alive(self.folder / step)
+
+    def is_free(self, step: str) -> bool:
+        """Tell whether nobody holds a step, nor has died or fallen silent over it."""
+        return not os.path.lexists(self.folder / step)
 
     def live(self) -> list[str]:
         """The steps that such processes hold."""

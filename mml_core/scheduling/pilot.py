@@ -83,6 +83,8 @@ class SharedRun:
 
         A worker could not do that: it is a new process, which has not seen for how long the other was silent.
         """
+        if self._pilot.claims.is_free(step_id):
+            return False
         claim = self._pilot.claims.take(step_id)
         if claim is None:
             return True

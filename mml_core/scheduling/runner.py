@@ -247,6 +247,8 @@ def _drive(
         driver = Driver(plan, ledger, executor, run, **_policy(scheduler.cfg), others=others)
         failures = driver.drive()
         if not failures:
+            if lease is not None and lease.lost:
+                raise ClaimLostError(lease)
             return _finish(scheduler, plan, ledger, run, guard)
         if run is not None:
             for failure in failures:

@@ -15,7 +15,7 @@ from mml_core.files.layout import Layout
 from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
 from mml_core.scheduling.sealed import DamagedRecordError
-from mml_core.storage.leases import LeaseHeldError, read_owner
+from mml_core.storage.leases import Lease, read_owner
 
 
 class UnknownRunError(MMLError):
@@ -123,9 +123,8 @@ def remove_run(run: RunDirectory) -> None:
         LeaseHeldError: A live process works on it (exit 3).
     """
     with run.claim():
-        held = StepClaims(run.claims_path).live()
-        if held:
-            raise LeaseHeldError(run.claims_path / held[0], read_owner(run.claims_path / held[0]))
+        for step in StepClaims(run.claims_path).live():
+            Lease.acquire(run.claims_path / step).release()  # one elsewhere may be silent for good
         layout = Layout(run.project_path, run.id)
         for folder in (layout.attempts, layout.temp):
             remove_folder(inside(layout.project, folder.relative_to(layout.project).as_posix()))

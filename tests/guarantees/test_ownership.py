@@ -209,6 +209,37 @@ def test_g10_a_pilot_that_stopped_too_long_cannot_commit_its_step(lab: Any) -> N
     assert sorted(lab.contents()) == ["DRAWN/free/drawn_0001.txt", "DRAWN/wait/drawn_0001.txt"]
 
 
+def test_g10_a_driver_that_was_taken_over_does_not_wind_up_the_run(lab: Any) -> None:
+    """SIGSTOP of a process that drives workers; taken over from elsewhere while a worker still works."""
+    options = ("executor=processes", "executor.preload=[]", "executor.workers=1")
+    driver = lab.start("wait", "free", options=options, env={"MML_LEASE_TTL": "1"})
+    lab.until(driver, lambda: lab.marked("wait"))
+    driver.send_signal(signal.SIGSTOP)
+    second = lab.process.start("run", "--continue", env=ELSEWHERE)
+    lab.until(second, lambda: lab.marked("free"))  # what nobody works on
+    lab.mark("go")
+    out, err = second.communicate(timeout=120)
+    assert second.returncode == 0, (out, err)
+    before = lab.told(), (lab.project.runs()[0] / "done.json").read_bytes()
+    driver.send_signal(signal.SIGCONT)
+    _, err = driver.communicate(timeout=120)
+    assert (driver.returncode, "taken over by" in err) == (3, True), err
+    assert (lab.told(), (lab.project.runs()[0] / "done.json").read_bytes()) == before
+    assert lab.ran("wait", "free") == {"wait-0": 1, "free-1": 1}
+
+
+def test_a_run_can_be_removed_whose_pilot_elsewhere_is_silent_for_good(lab: Any) -> None:
+    assert lab.run("fail_once", "sleeping", options=("executor=processes", "executor.preload=[]")).code == 1
+    lab.mark("mended")
+    (run,) = lab.project.runs()
+    pilot = lab.process.start("work", run.name, env={"LAB_HOST": "elsewhere"})
+    lab.until(pilot, lambda: lab.marked("sleeping"))
+    pilot.kill()
+    pilot.communicate()
+    assert lab.process("runs", "rm", run.name, "--yes", env={"MML_LEASE_TTL": "1"}).code == 0
+    assert not run.exists()
+
+
 # A machine of its own: another name, and the results mounted with attributes that are cached for a minute.
 MACHINE = """
 set -e
