@@ -16,6 +16,13 @@ pytest_plugins = ["mml_core.testing.fixtures"]
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.sh"
 KILLS = 10
+LEAST = {
+    ("digits", "accuracy"): 0.95,
+    ("digits_parity", "accuracy"): 0.95,
+    ("digits_ink", "dice"): 0.85,
+    ("photo_patches", "accuracy"): 0.85,
+}
+"""What the demo reaches on the test split."""
 
 
 def commands() -> list[list[str]]:
@@ -25,6 +32,12 @@ def commands() -> list[list[str]]:
     assert tasks is not None
     lines = re.findall(r"^run mml (run .+)$", script, re.MULTILINE)
     return [shlex.split(line.replace("$tasks", tasks[1])) for line in lines]
+
+
+def scores(output: str) -> dict[tuple[str, str], float]:
+    """The metrics on the test split, by task and metric."""
+    rows = (line.split() for line in table(output).splitlines()[2:])
+    return {(row[0], row[1]): float(row[2]) for row in rows if len(row) > 2}
 
 
 def table(output: str) -> str:
@@ -42,6 +55,10 @@ def test_g01_g02_ten_kills_change_nothing(mml_process, mml_project, capsys):
     whole, killed = ([*train[:at], name, *train[at + 1 :]] for name in ("whole", "killed"))
     result = mml_process(*whole, timeout=1200)
     assert result.code == 0, result.err
+    reached = scores(result.out)
+    for (task, metric), least in LEAST.items():
+        assert reached[task, metric] > least, (task, metric)
+    assert reached["digits_value", "mae"] < 0.6
 
     seed = int(os.environ.get("MML_KILL_SEED") or random.SystemRandom().randrange(10**6))
     moments = random.Random(seed)
