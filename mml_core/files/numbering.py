@@ -109,8 +109,12 @@ class Numbers:
             newest = max(number for other, number in zip(wanted, numbers, strict=True) if other == slot)
             temp = self._folder(slot) / f".{secrets.token_hex(8)}"
             newest = max(newest, self._hint(slot)[0])
-            temp.write_text(f"{newest} {stamp} {_check(slot, newest, stamp)}")
-            temp.replace(self._folder(slot) / _HINT)
+            try:
+                temp.write_text(f"{newest} {stamp} {_check(slot, newest, stamp)}")
+                temp.replace(self._folder(slot) / _HINT)
+            except OSError:  # a hint that is lost costs time, nothing else
+                with suppress(OSError):
+                    temp.unlink()
 
     def forget(self, identity: str) -> None:
         """Drop the note of an identity whose files are published."""
