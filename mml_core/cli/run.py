@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         return _run(args)
     finally:
         gc.enable()
+        gc.unfreeze()  # what the run has frozen may be garbage now, where this process goes on
 
 
 def _run(args: argparse.Namespace) -> int:
