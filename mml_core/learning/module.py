@@ -13,8 +13,9 @@ from typing_extensions import override
 
 from mml_core.errors import MMLError
 from mml_core.learning.heads import RegressionHead, build_head, head_key
+from mml_core.learning.image_metrics import image_scores, needs_surface
 from mml_core.learning.losses import build_loss
-from mml_core.learning.metrics import compute_metrics, dice_per_image, metric_names
+from mml_core.learning.metrics import compute_metrics, metric_names
 from mml_core.learning.optimisation import build_optimizer, build_schedule, validate_schedule
 from mml_core.learning.outputs import REGRESSION, SEGMENTATION, TaskOutput
 from mml_core.learning.predictions import mask_type
@@ -232,8 +233,9 @@ class MMLModule(LightningModule):
         outputs = outputs.detach().float()
         output = self.outputs[task]
         if output.task_type == SEGMENTATION:
-            scores = dice_per_image(outputs.argmax(1), target, output.width)
-            return scores.cpu(), torch.empty(len(scores))
+            surface = needs_surface(self._metrics[task])
+            scores = image_scores(outputs.argmax(1), target, output.width, surface=surface)
+            return scores, torch.empty(len(scores))
         head = self.head(task)
         restored = head.restore(outputs) if isinstance(head, RegressionHead) else outputs
         return restored.cpu(), target.detach().cpu()

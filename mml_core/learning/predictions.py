@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mml_core.errors import MMLError
-from mml_core.learning.metrics import compute_metrics, dice_per_image
+from mml_core.learning.evaluation import evaluate as evaluate
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TaskOutput
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Predictions:
         outputs: Logits (N, classes or labels), values (N, K), or for segmentation a list of masks of class
             numbers (H, W), of the type :func:`mask_type` gives.
         targets: In the same order; None for unlabelled samples.
+        subject_ids: Of which subject each sample is, None for those of none; None where no subjects are
+            known.
     """
 
     output: TaskOutput
@@ -52,6 +54,7 @@ class Predictions:
     sample_ids: Sequence[str]
     outputs: Tensor | list[Tensor]
     targets: Tensor | list[Tensor] | None
+    subject_ids: Sequence[str | None] | None = None
 
 
 def mask_type(classes: int) -> torch.dtype:
@@ -150,21 +153,6 @@ def load_predictions(path: Path) -> list[Predictions]:
         parts.setdefault(split, []).append(table.slice(start, length))
         start += length
     return [_from_table(pa.concat_tables(tables), output, split) for split, tables in parts.items()]
-
-
-def evaluate(predictions: Predictions, names: Sequence[str]) -> dict[str, float]:
-    """Compute metrics of saved predictions; samples without target do not count."""
-    if predictions.targets is None:
-        return {}
-    if predictions.output.task_type == SEGMENTATION:
-        scores = [
-            dice_per_image(mask[None], truth[None], predictions.output.width)
-            for mask, truth in zip(predictions.outputs, predictions.targets, strict=True)
-        ]
-        outputs = torch.cat(scores) if scores else torch.empty(0)
-        return compute_metrics(SEGMENTATION, names, outputs, torch.empty(len(scores)))
-    assert isinstance(predictions.outputs, Tensor) and isinstance(predictions.targets, Tensor)
-    return compute_metrics(predictions.output.task_type, names, predictions.outputs, predictions.targets)
 
 
 def _to_table(predictions: Predictions) -> pa.Table:

@@ -9,8 +9,9 @@ from sklearn import metrics as reference
 from torch.nn import functional
 
 from mml_core.learning.heads import RegressionHead, build_head, head_key
+from mml_core.learning.image_metrics import dice_of, image_scores
 from mml_core.learning.losses import DiceCELoss, build_loss
-from mml_core.learning.metrics import BY_TYPE, compute_metrics, dice_per_image, metric_names
+from mml_core.learning.metrics import BY_TYPE, compute_metrics, metric_names
 from mml_core.learning.module import MMLModule, Recipe
 from mml_core.learning.options import OptionError
 from mml_core.learning.outputs import TaskOutput
@@ -110,11 +111,12 @@ def test_dice_and_iou_count_pixels() -> None:
     predicted[0, 1:3] = 1  # 8, of which 4 are right: Dice 8 / 16, IoU 4 / 12
     predicted[0, 3] = 2  # class 2 where there is none: Dice 0
     truth[1, 0, 0] = predicted[1, 0, 0] = 1  # image 2 has class 1 only, and it is right
-    scores = dice_per_image(predicted, truth, 3)
+    images = image_scores(predicted, truth, 3)
+    scores = torch.from_numpy(dice_of(images.numpy()))
     assert scores[0].tolist() == pytest.approx([0.5, 0.0])
     assert scores[1, 0] == 1
     assert scores[1, 1].isnan()
-    found = compute_metrics("semantic_segmentation", ["dice", "iou"], scores, torch.empty(2))
+    found = compute_metrics("semantic_segmentation", ["dice", "iou"], images, torch.empty(2))
     assert found == pytest.approx({"dice": (0.25 + 1) / 2, "iou": ((4 / 12 + 0) / 2 + 1) / 2})
     one = reference.f1_score((truth[0] == 1).flatten(), (predicted[0] == 1).flatten())
     assert scores[0, 0] == pytest.approx(one, abs=EXACT)
