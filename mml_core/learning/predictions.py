@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mml_core.errors import MMLError
 from mml_core.learning.evaluation import evaluate as evaluate
+from mml_core.learning.metrics import NO_LABEL
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TaskOutput
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from mml_core.learning.module import MMLModule
 
 COLUMNS = ("sample_id", "split", "fold", "target")
+SUBJECT = "subject_id"
+"""Which subject a sample is of, null for none; files of older versions lack the column."""
+ROWS, ROWS_OF_MASKS = 65536, 256
+"""How many rows are converted and written at once."""
 # The last column is named by what it holds: lists of logits or values, or masks as PNG.
 OUTPUT_COLUMN = {CLASSIFICATION: "logits", MULTILABEL: "logits", REGRESSION: "value", SEGMENTATION: "mask"}
 
@@ -39,11 +44,13 @@ class Predictions:
     Attributes:
         output: The head they come from.
         fold: Validation fold of the model.
-        split: ``val`` or ``test``.
+        split: ``train``, ``val`` (the fold that training may look at), ``outer`` (of nested validation: the
+            fold that is held out and reported), ``test`` or ``unlabelled``.
         sample_ids: Names of the samples.
         outputs: Logits (N, classes or labels), values (N, K), or for segmentation a list of masks of class
             numbers (H, W), of the type :func:`mask_type` gives.
-        targets: In the same order; None for unlabelled samples.
+        targets: In the same order; None for unlabelled samples. A class of -1, or NaN elsewhere, is not
+            known.
         subject_ids: Of which subject each sample is, None for those of none; None where no subjects are
             known.
     """
@@ -101,24 +108,35 @@ def predict(
     description = datamodule.description
     output = model.outputs[description.name]
     rows, outputs, targets = collect(batches, output)
-    names = description.samples.take(rows.numpy()).column("sample_id").to_pylist()
+    samples = description.samples.take(rows.numpy())
+    subjects = samples.column("group")
     return Predictions(
-        output=output, fold=fold, split=part, sample_ids=names, outputs=outputs, targets=targets
+        output=output,
+        fold=fold,
+        split=part,
+        sample_ids=samples.column("sample_id").to_pylist(),
+        outputs=outputs,
+        targets=targets,
+        subject_ids=None if subjects.null_count == len(samples) else subjects.to_pylist(),
     )
 
 
 def save_predictions(path: Path, predictions: Sequence[Predictions]) -> None:
-    """Write the predictions of one model, one or several splits, to one Parquet file, atomically."""
-    import pyarrow as pa
+    """Write the predictions of one model, one or several splits, to one Parquet file, atomically.
+
+    Rows are converted and written some at a time, so that a million need little more memory than they have.
+    """
     import pyarrow.parquet as pq
 
     from mml_core.storage.atomic import writing
 
     output = predictions[0].output
-    table = pa.concat_tables([_to_table(each) for each in predictions])
-    described = {b"mml": _describe(output)}
-    with writing(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(described), temporary, compression="zstd")
+    schema = _schema(output)
+    step = ROWS_OF_MASKS if output.task_type == SEGMENTATION else ROWS
+    with writing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for each in predictions:
+            for start in range(0, len(each.sample_ids), step):
+                writer.write_table(_to_table(each, slice(start, start + step), schema))
 
 
 def load_predictions(path: Path) -> list[Predictions]:
@@ -152,74 +170,103 @@ def load_predictions(path: Path) -> list[Predictions]:
         length = len(list(rows))
         parts.setdefault(split, []).append(table.slice(start, length))
         start += length
-    return [_from_table(pa.concat_tables(tables), output, split) for split, tables in parts.items()]
+    try:
+        return [_from_table(pa.concat_tables(tables), output, split) for split, tables in parts.items()]
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise PredictionsError(
+            f"Predictions {path} do not fit task '{output.task}' of type {output.task_type} with"
+            f" {output.width} outputs: {' '.join(str(error).split())}; predict again."
+        ) from error
 
 
-def _to_table(predictions: Predictions) -> pa.Table:
+def _schema(output: TaskOutput) -> Any:
     import pyarrow as pa
 
-    count = len(predictions.sample_ids)
-    task_type = predictions.output.task_type
-    float_list = pa.list_(pa.float32())
-    outputs: Any
-    targets: Any
-    target_type: Any
-    if task_type == SEGMENTATION:
-        outputs = pa.array([_to_png(mask) for mask in predictions.outputs], pa.binary())
-        given = predictions.targets
-        targets = [None] * count if given is None else [_to_png(mask) for mask in given]
-        target_type = pa.binary()
+    if output.task_type == SEGMENTATION:
+        target, numbers = pa.binary(), pa.binary()
     else:
-        assert isinstance(predictions.outputs, Tensor)
-        outputs = pa.array(list(predictions.outputs.float().numpy()), float_list)
-        target_type = pa.int64() if task_type == CLASSIFICATION else float_list
-        if predictions.targets is None:
-            targets = [None] * count
-        else:
-            assert isinstance(predictions.targets, Tensor)
-            known = predictions.targets.numpy()
-            targets = known if task_type == CLASSIFICATION else list(known.astype("float32"))
-    return pa.table(
-        {
-            "sample_id": pa.array(predictions.sample_ids, pa.string()),
-            "split": pa.array([predictions.split] * count, pa.string()),
-            "fold": pa.array([predictions.fold] * count, pa.int16()),
-            "target": pa.array(targets, target_type),
-            OUTPUT_COLUMN[task_type]: outputs,
-        }
-    )
+        numbers = pa.list_(pa.float32())
+        target = pa.int64() if output.task_type == CLASSIFICATION else numbers
+    columns = [
+        ("sample_id", pa.string()),
+        (SUBJECT, pa.string()),
+        ("split", pa.string()),
+        ("fold", pa.int16()),
+        ("target", target),
+        (OUTPUT_COLUMN[output.task_type], numbers),
+    ]
+    return pa.schema(columns, metadata={b"mml": _describe(output)})
+
+
+def _to_table(predictions: Predictions, rows: slice, schema: Any) -> Any:
+    import pyarrow as pa
+
+    names = list(predictions.sample_ids[rows])
+    subjects, targets = predictions.subject_ids, predictions.targets
+    target_type = schema.field("target").type
+    columns = [
+        pa.array(names, pa.string()),
+        pa.nulls(len(names), pa.string()) if subjects is None else pa.array(subjects[rows], pa.string()),
+        pa.repeat(pa.scalar(predictions.split, pa.string()), len(names)),
+        pa.repeat(pa.scalar(predictions.fold, pa.int16()), len(names)),
+        pa.nulls(len(names), target_type) if targets is None else _to_array(targets[rows], target_type),
+        _to_array(predictions.outputs[rows], schema.field(-1).type),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _to_array(values: Tensor | list[Tensor], kind: Any) -> Any:
+    """Convert masks (H, W), class numbers (N) or rows of numbers (N, K); a class of -1 becomes null."""
+    import pyarrow as pa
+
+    if not isinstance(values, Tensor):
+        return pa.array([_to_png(mask) for mask in values], kind)
+    if pa.types.is_integer(kind):
+        numbers = values.numpy()
+        return pa.array(numbers, kind, mask=numbers == NO_LABEL)
+    flat = values.float().reshape(len(values), -1)
+    offsets = torch.arange(len(values) + 1, dtype=torch.int32) * flat.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets.numpy()), pa.array(flat.flatten().numpy()))
 
 
 def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
-    import numpy as np
-
-    fold = int(table["fold"][0].as_py()) if len(table) else -1
-    labelled = table["target"].null_count == 0
-    column = table[OUTPUT_COLUMN[output.task_type]]
+    count = len(table)
+    given = table["target"]
+    missing = given.null_count
+    # One class may be unknown; a mask or a row of numbers is known of all samples or taken as of none.
+    labelled = missing < max(count, 1) if output.task_type == CLASSIFICATION else missing == 0
     outputs: Tensor | list[Tensor]
     targets: Tensor | list[Tensor] | None = None
     if output.task_type == SEGMENTATION:
-        kept = mask_type(output.width)
-        outputs = [_from_png(data).to(kept) for data in column.to_pylist()]
-        if labelled:
-            targets = [_from_png(data).to(kept) for data in table["target"].to_pylist()]
+        outputs = _masks(table["mask"], output)
+        targets = _masks(given, output) if labelled else None
     else:
-        shape = (len(table), output.width)
-        flat = column.combine_chunks().flatten()
-        outputs = torch.from_numpy(np.array(flat, dtype=np.float32)).reshape(shape)
+        outputs = _rows(table[OUTPUT_COLUMN[output.task_type]], (count, output.width))
         if labelled and output.task_type == CLASSIFICATION:
-            targets = torch.from_numpy(np.array(table["target"].combine_chunks(), dtype=np.int64))
+            targets = torch.from_numpy(given.fill_null(NO_LABEL).to_numpy().copy())
         elif labelled:
-            values = np.array(table["target"].combine_chunks().flatten(), dtype=np.float32)
-            targets = torch.from_numpy(values).reshape(shape)
+            targets = _rows(given, (count, output.width))
+    subjects = table[SUBJECT] if SUBJECT in table.column_names else None
+    known = subjects is not None and subjects.null_count < count
     return Predictions(
         output=output,
-        fold=fold,
+        fold=int(table["fold"][0].as_py()) if count else -1,
         split=split,
         sample_ids=table["sample_id"].to_pylist(),
         outputs=outputs,
         targets=targets,
+        subject_ids=subjects.to_pylist() if known else None,
     )
+
+
+def _masks(column: Any, output: TaskOutput) -> list[Tensor]:
+    kept = mask_type(output.width)
+    return [_from_png(value.as_py()).to(kept) for value in column]
+
+
+def _rows(column: Any, shape: tuple[int, int]) -> Tensor:
+    flat = column.combine_chunks().flatten()
+    return torch.from_numpy(flat.to_numpy(zero_copy_only=False).astype("float32")).reshape(shape)
 
 
 def _describe(output: TaskOutput) -> bytes:

@@ -233,7 +233,7 @@ def test_misuse_is_named() -> None:
     with pytest.raises(OptionError, match="Did you mean 'accuracy'"):
         bootstrap(predictions, "acuracy", seed=1)
     with pytest.raises(OptionError, match="bca or percentile, found 'basic'"):
-        bootstrap(predictions, "accuracy", seed=1, method="basic")  # type: ignore[arg-type]
+        bootstrap(predictions, "accuracy", seed=1, method="basic")
     with pytest.raises(OptionError, match="between 0 and 1, found 95"):
         bootstrap(predictions, "accuracy", seed=1, confidence=95)
     with pytest.raises(OptionError, match="from 1, found 0"):

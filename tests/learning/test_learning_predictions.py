@@ -1,17 +1,21 @@
 """Predictions come back from their file as they were, and metrics of the file are those of the values."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mml_core.learning.evaluation import evaluate
 from mml_core.learning.metrics import compute_metrics
 from mml_core.learning.module import MMLModule
+from mml_core.learning.options import OptionError
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.predictions import (
     Predictions,
     PredictionsError,
-    evaluate,
     load_predictions,
     save_predictions,
 )
@@ -115,9 +119,6 @@ def test_masks_of_a_split_are_kept_small(classes: int, dtype: torch.dtype) -> No
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with pytest.raises(PredictionsError, match="are not there"):
         load_predictions(tmp_path / "absent")
     (tmp_path / "p").write_bytes(b"nonsense")
@@ -126,3 +127,59 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "q")
     with pytest.raises(PredictionsError, match="cannot be read"):
         load_predictions(tmp_path / "q")
+
+
+@pytest.mark.parametrize("task_type", TYPES)
+def test_rows_are_written_some_at_a_time(
+    task_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [predictions(task_type, "val"), predictions(task_type, "test", targets=False)]
+    save_predictions(tmp_path / "whole.parquet", made)
+    for name in ("ROWS", "ROWS_OF_MASKS"):
+        monkeypatch.setattr(f"mml_core.learning.predictions.{name}", 3)
+    save_predictions(tmp_path / "parts.parquet", made)
+    whole, parts = (pq.read_table(tmp_path / name) for name in ("whole.parquet", "parts.parquet"))
+    assert whole.equals(parts)
+    assert pq.ParquetFile(tmp_path / "parts.parquet").num_row_groups == 6
+    assert len(load_predictions(tmp_path / "parts.parquet")[0].outputs) == COUNT
+
+
+def test_subjects_are_kept_and_older_files_have_none(tmp_path: Path) -> None:
+    subjects = ["p1", "p1", None, "p2", "p2", "p3", None]
+    path = tmp_path / "p.parquet"
+    save_predictions(path, [replace(predictions("classification"), subject_ids=subjects)])
+    (found,) = load_predictions(path)
+    assert found.subject_ids == subjects
+    older = tmp_path / "older.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["subject_id"]), older)
+    (found,) = load_predictions(older)
+    assert found.subject_ids is None
+    assert torch.equal(found.outputs, predictions("classification").outputs)
+
+
+def test_samples_of_unknown_class_do_not_count(tmp_path: Path) -> None:
+    made = predictions("classification")
+    targets = made.targets.clone()
+    targets[2:5] = -1
+    save_predictions(tmp_path / "p.parquet", [replace(made, targets=targets)])
+    (found,) = load_predictions(tmp_path / "p.parquet")
+    assert torch.equal(found.targets, targets)
+    rest = [0, 1, 5, 6]
+    expected = compute_metrics("classification", ["accuracy"], made.outputs[rest], targets[rest])
+    assert evaluate(found, ["accuracy"]) == expected
+
+
+def test_outputs_that_do_not_fit_the_task_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    save_predictions(path, [predictions("classification")])
+    table = pq.read_table(path)
+    cut = pa.array([row[:2] for row in table["logits"].to_pylist()], pa.list_(pa.float32()))
+    pq.write_table(table.set_column(table.column_names.index("logits"), "logits", cut), path)
+    with pytest.raises(PredictionsError, match="do not fit task 'a\\+nested\\?0' of type classification"):
+        load_predictions(path)
+
+
+def test_a_target_that_is_no_class_of_the_model_is_refused() -> None:
+    made = replace(predictions("classification"), targets=torch.full((COUNT,), 3))
+    with pytest.raises(OptionError, match="is class 3, and the model has classes 0 to 2"):
+        evaluate(made, ["accuracy"])
