@@ -247,7 +247,8 @@ def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
         elif labelled:
             targets = _rows(given, (count, output.width))
     subjects = table[SUBJECT] if SUBJECT in table.column_names else None
-    known = subjects is not None and subjects.null_count < count
+    if subjects is not None and subjects.null_count == count:
+        subjects = None
     return Predictions(
         output=output,
         fold=int(table["fold"][0].as_py()) if count else -1,
@@ -255,7 +256,7 @@ def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
         sample_ids=table["sample_id"].to_pylist(),
         outputs=outputs,
         targets=targets,
-        subject_ids=subjects.to_pylist() if known else None,
+        subject_ids=None if subjects is None else subjects.to_pylist(),
     )
 
 
@@ -265,8 +266,8 @@ def _masks(column: Any, output: TaskOutput) -> list[Tensor]:
 
 
 def _rows(column: Any, shape: tuple[int, int]) -> Tensor:
-    flat = column.combine_chunks().flatten()
-    return torch.from_numpy(flat.to_numpy(zero_copy_only=False).astype("float32")).reshape(shape)
+    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return torch.from_numpy(flat.astype("float32").reshape(shape))
 
 
 def _describe(output: TaskOutput) -> bytes:
