@@ -2,10 +2,10 @@
 
 Of one image and class, Dice and IoU are NaN where neither mask has the class, and 0 where one of them has it;
 MONAI leaves such images out (``ignore_empty=True``) or counts two empty masks as 1 (``False``). The 95th
-percentile of the Hausdorff distance is NaN where neither mask has the class, as in MONAI; where one has it,
-MONAI says infinity, and the diagonal of the image is taken instead, the largest distance there can be, so
-that a mean over images remains one (Maier-Hein et al., Metrics reloaded, 2024). What is NaN does not count.
-Ignored pixels belong to no class.
+percentile of the Hausdorff distance is NaN where neither mask has the class, as in MONAI. Where only one has
+it, the distance is infinite, which MONAI's percentile turns into NaN, so that a structure that was missed
+costs nothing; here it is the diagonal of the image, the largest distance there can be (Maier-Hein et al.,
+Metrics reloaded, 2024). What is NaN does not count. Ignored pixels belong to no class.
 """
 
 from __future__ import annotations
