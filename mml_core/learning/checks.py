@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mml_core.learning.evaluation_options import EvaluationOptions
 from mml_core.learning.factory import pipeline_of, recipe_of
-from mml_core.learning.metrics import metric_names
 from mml_core.learning.optimisation import build_optimizer, build_schedule
 from mml_core.learning.options import OptionError, section
 from mml_core.learning.outputs import TaskOutput
@@ -29,7 +29,7 @@ def check_use(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> None:
     for name in section(cfg, "callbacks").get("disabled_plugins") or []:
         plugins.plugin(str(name))
     for struct in structs:
-        metric_names(section(cfg, "metrics"), TaskOutput.of(struct).task_type)
+        EvaluationOptions.from_config(section(cfg, "metrics"), TaskOutput.of(struct).task_type)
 
 
 def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> None:

@@ -74,9 +74,10 @@ class ClassOutcome:
     @cached_property
     def rankings(self) -> list[Ranking]:
         """Each class against the rest, by log-odds: probabilities of a sure net are all 1 to the last bit."""
-        return [Ranking(self._log_odds(index), self.targets == index) for index in range(self.classes)]
+        return [Ranking(self.log_odds(index), self.targets == index) for index in range(self.classes)]
 
-    def _log_odds(self, index: int) -> Array:
+    def log_odds(self, index: int) -> Array:
+        """Return the score of one class against the rest, (samples,)."""
         rest = np.delete(self.logits, index, axis=1)
         odds: Array = self.logits[:, index] - np.logaddexp.reduce(rest, axis=1)
         return odds

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mml_core.learning.image_metrics import image_scores, needs_surface
+from mml_core.learning.intervals import Interval, intervals_of, units_of
 from mml_core.learning.metrics import BY_TYPE, NO_LABEL, has_diverged, statistics_of
 from mml_core.learning.options import OptionError, choose
 from mml_core.learning.outputs import CLASSIFICATION, SEGMENTATION
+from mml_core.learning.results import Score
 from mml_core.learning.statistics import Statistic
 
 if TYPE_CHECKING:
+    from mml_core.learning.evaluation_options import EvaluationOptions
     from mml_core.learning.predictions import Predictions
 
 
@@ -91,6 +94,66 @@ def evaluate(predictions: Predictions, names: Sequence[str]) -> dict[str, float]
         name: float(prepared.statistics[name].under(once)[0, 0]) if prepared.statistics else math.nan
         for name in names
     }
+
+
+def measure(
+    predictions: Predictions, options: EvaluationOptions, *, seed: int, class_names: Sequence[str] = ()
+) -> list[Score]:
+    """Compute what the config asks for: metrics of predictions, with values of classes and intervals.
+
+    Args:
+        predictions: Of one split.
+        options: What is computed.
+        seed: Of the resamples of intervals.
+        class_names: Names of what a metric has several values of: classes (of a segmentation those of the
+            foreground), labels or regression values; their numbers by default.
+
+    Returns:
+        A row for each value; none where the samples have no targets.
+
+    Raises:
+        OptionError: A metric is unknown, or a target is no class of the model.
+    """
+    prepared = prepare(predictions, options.metrics, per_class=options.per_class)
+    if prepared is None:
+        return []
+    how = options.intervals
+    found: dict[str, list[Interval]] = {}
+    if not prepared.statistics:
+        undefined = Interval(value=math.nan, low=math.nan, high=math.nan)
+        found = {metric: [undefined] for metric in options.metrics}
+    elif how is not None:
+        units, count = units_of(prepared.sample_ids, prepared.subject_ids if how.by_subject else None)
+        found = intervals_of(prepared.statistics, units, count, how, seed=seed)
+    else:
+        once = np.ones((len(prepared.sample_ids), 1))
+        for metric, statistic in prepared.statistics.items():
+            values = statistic.under(once)[:, 0].tolist()
+            found[metric] = [Interval(value=value, low=math.nan, high=math.nan) for value in values]
+    common: dict[str, Any] = {
+        "task": predictions.output.task,
+        "fold": predictions.fold,
+        "split": predictions.split,
+        "confidence": None if how is None else how.confidence,
+    }
+    return [
+        Score(
+            metric=metric,
+            value=interval.value,
+            class_name=_class_name(class_names, row),
+            low=None if how is None else interval.low,
+            high=None if how is None else interval.high,
+            **common,
+        )
+        for metric, intervals in found.items()
+        for row, interval in enumerate(intervals)
+    ]
+
+
+def _class_name(names: Sequence[str], row: int) -> str | None:
+    if not row:
+        return None
+    return names[row - 1] if row <= len(names) else str(row - 1)
 
 
 def _evidence(predictions: Predictions, *, surface: bool) -> tuple[Tensor, Tensor]:

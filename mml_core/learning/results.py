@@ -20,6 +20,11 @@ class Score:
         epoch: Epoch of the fit, from 0; None for a score of saved predictions.
         metric: Name of the metric.
         value: Its value.
+        class_name: The class, label or regression value it is of; None for all.
+        low: Lower bound of its confidence interval, NaN where that is not defined; None where none was
+            computed.
+        high: Upper bound.
+        confidence: Of the interval, between 0 and 1.
     """
 
     task: str
@@ -28,6 +33,10 @@ class Score:
     epoch: int | None = None
     metric: str
     value: float
+    class_name: str | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
 
 
 def save_scores(path: Path, scores: Sequence[Score]) -> None:
@@ -44,6 +53,10 @@ def save_scores(path: Path, scores: Sequence[Score]) -> None:
         ("epoch", pa.int32()),
         ("metric", pa.string()),
         ("value", pa.float64()),
+        ("class_name", pa.string()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("confidence", pa.float64()),
     ]
     schema = pa.schema(columns)
     table = pa.Table.from_pylist([asdict(score) for score in scores], schema=schema)

@@ -65,6 +65,7 @@ def mml_path_assignments() -> Iterator[PathAssignment]:
     yield PathAssignment(key="pipeline", path="PROJ_PATH/PIPELINES/TASK_NAME/pipeline.yaml", reusable=True)
     yield PathAssignment(key="blueprint", path="PROJ_PATH/BLUEPRINTS/TASK_NAME/blueprint.yaml", reusable=True)
     yield PathAssignment(key="metrics", path="PROJ_PATH/METRICS/TASK_NAME/metrics.parquet", reusable=True)
+    yield PathAssignment(key="plots", path="PROJ_PATH/PLOTS/TASK_NAME/FILE_NAME")
     yield PathAssignment(
         key="img_examples", path="PROJ_PATH/IMG_EXAMPLES/TASK_NAME/examples.png", numbered=False
     )

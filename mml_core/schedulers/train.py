@@ -22,6 +22,7 @@ from mml_core.schedulers.train_choices import (
     predictions_path,
     require_predictions,
 )
+from mml_core.schedulers.train_evaluation import evaluate_all
 from mml_core.schedulers.train_report import print_report
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.tasks.models import ModelStorage
@@ -192,35 +193,42 @@ class TrainScheduler(AbstractBaseScheduler):
 
     def test_fold(self, task: str, fold: int) -> dict[str, Any]:
         """Compute the metrics of saved predictions, from the file alone."""
-        from mml_core.learning.metrics import metric_names
-        from mml_core.learning.predictions import evaluate, load_predictions
-        from mml_core.learning.results import Score, save_scores
+        from mml_core.learning.predictions import load_predictions
+        from mml_core.learning.results import save_scores
+        from mml_core.storage.atomic import write_bytes
 
         struct = self.get_struct(task)
         path = predictions_path(struct, fold)
-        scores: dict[str, dict[str, float]] = {}
-        for predictions in load_predictions(path):
+        parts = load_predictions(path)
+        for predictions in parts:
             if (predictions.output.task, predictions.fold) != (task, fold):
                 raise FoldsError(
                     f"Predictions {path} are those of task '{predictions.output.task}', fold"
                     f" {predictions.fold}, not of task '{task}', fold {fold};"
                     f" set mode.folds=[{predictions.fold}], or add the subroutine predict."
                 )
-            names = metric_names(plain(self.cfg.metrics), predictions.output.task_type)
-            scores[predictions.split] = evaluate(predictions, names)
-        rows = [
-            Score(task=task, fold=fold, split=split, metric=metric, value=value)
-            for split, values in scores.items()
-            for metric, value in values.items()
-        ]
+        evaluation = evaluate_all(parts, plain(self.cfg.metrics), struct, seed=self.step_seed)
+        scores = evaluation.scores
         metrics = self.fm.construct_saving_path(None, "metrics", task)
-        save_scores(metrics, rows)
+        save_scores(metrics, evaluation.rows)
+        files = {"metrics": str(metrics)}
+        for name, image in evaluation.plots.items():
+            plot = self.fm.construct_saving_path(None, "plots", task, name)
+            write_bytes(plot, image)
+            files[f"plots, {name.partition('_fold')[0]}"] = str(plot)
         struct.paths[f"metrics_{fold}"] = metrics
         for model in struct.models:
             if path in model.predictions.values():
                 tested = {f"test/{name}": value for name, value in scores.get("test", {}).items()}
                 model.metrics = {**model.metrics, **tested}
-        return {"task": task, "fold": fold, "scores": scores, "files": {"metrics": str(metrics)}}
+        return {
+            "task": task,
+            "fold": fold,
+            "scores": scores,
+            "intervals": evaluation.intervals,
+            "confidence": evaluation.confidence,
+            "files": files,
+        }
 
     def before_finishing_hook(self) -> None:
         """Show the metrics of each task over its folds, and where every file is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from mml_core.learning.results import summarise
 from mml_core.schedulers.tables import show
 
 Result = Mapping[str, Any]
+Summary = Mapping[str, tuple[float, float, int]]
+
+
+REPORTED = {"test": "test", "outer": "outer fold", "val": "validation"}
+"""Splits in the order in which one is taken for the result, and what the table calls them."""
 
 
 def print_report(tested: Sequence[Result], made: Sequence[Result], project: Path) -> dict[str, Any]:
@@ -22,43 +28,52 @@ def print_report(tested: Sequence[Result], made: Sequence[Result], project: Path
         project: The project's folder; paths are shown relative to it.
 
     Returns:
-        Task → metric → mean over folds on the test split (the validation folds where there is none); task →
-        ``val/loss`` and other metrics of the last epoch for a run without test.
+        Task → metric → mean over folds on the test split (the outer folds of nested validation where there is
+        none, else the validation folds); task → ``val/loss`` and other metrics of the last epoch for a run
+        without test.
     """
     tasks = list(dict.fromkeys(str(result["task"]) for result in made))
-    rows = []
+    rows: list[dict[str, Any]] = []
     returned: dict[str, Any] = {}
     for task in tasks:
-        folds = [result["scores"] for result in tested if result["task"] == task]
+        folds = [result for result in tested if result["task"] == task]
         if not folds:
             trained = [result["metrics"] for result in made if result["task"] == task and "metrics" in result]
             returned[task] = {metric: mean for metric, (mean, _, _) in summarise(trained).items()}
             continue
-        val = summarise(scores.get("val", {}) for scores in folds)
-        test = summarise(scores.get("test", {}) for scores in folds)
-        returned[task] = {metric: mean for metric, (mean, _, _) in (test or val).items()}
-        for metric in test or val:
-            rows.append(
-                {
-                    "task": task,
-                    "metric": metric,
-                    "test": _mean_and_std(test.get(metric)),
-                    "validation": _mean_and_std(val.get(metric)),
-                    "folds": (test or val)[metric][2],
-                }
-            )
+        found = {split: summarise(fold["scores"].get(split, {}) for fold in folds) for split in REPORTED}
+        lead = next((each for each in found.values() if each), {})
+        returned[task] = {metric: mean for metric, (mean, _, _) in lead.items()}
+        for metric, (_, _, count) in lead.items():
+            cells = {name: _cell(metric, split, found[split], folds) for split, name in REPORTED.items()}
+            rows.append({"task": task, "metric": metric, **cells, "folds": count})
     if rows:
-        title = "Metrics, mean ± standard deviation over folds"
-        show(rows, ["task", "metric", "test", "validation", "folds"], title=title)
+        unused = [name for name in ("outer fold",) if all(row[name] == "-" for row in rows)]
+        columns = ["task", "metric", *(name for name in REPORTED.values() if name not in unused), "folds"]
+        show(rows, columns, title=_title(tested))
     show(_file_rows(made, tasks, project), ["task", "key", "files"], title=f"Files in {project}")
     return returned
 
 
-def _mean_and_std(summary: tuple[float, float, int] | None) -> str:
-    if summary is None or not summary[2]:
+def _title(tested: Sequence[Result]) -> str:
+    counts = Counter(str(result["task"]) for result in tested)
+    found = [result["confidence"] for result in tested if result.get("confidence")]
+    parts = ["mean ± standard deviation over folds"] if max(counts.values()) > 1 or not found else []
+    if found and min(counts.values()) == 1:
+        parts.append(f"[{100 * found[0]:g} % bootstrap interval]{' of one fold' if parts else ''}")
+    return f"Metrics, {', '.join(parts)}"
+
+
+def _cell(metric: str, split: str, found: Summary, folds: Sequence[Result]) -> str:
+    mean, std, count = found.get(metric, (math.nan, math.nan, 0))
+    if not count:
         return "-"
-    mean, std, _ = summary
-    return f"{mean:.4f}" if math.isnan(std) else f"{mean:.4f} ± {std:.4f}"
+    if not math.isnan(std):
+        return f"{mean:.4f} ± {std:.4f}"
+    bounds = folds[0].get("intervals", {}).get(split, {}).get(metric) if len(folds) == 1 else None
+    if bounds is None or not all(map(math.isfinite, bounds)):
+        return f"{mean:.4f}"
+    return f"{mean:.4f} [{bounds[0]:.4f}, {bounds[1]:.4f}]"
 
 
 def _file_rows(made: Sequence[Result], tasks: Sequence[str], project: Path) -> list[dict[str, str]]:
