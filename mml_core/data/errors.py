@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mml_core.errors import MMLError
 
 
@@ -14,7 +16,18 @@ class PreprocessingError(DataError):
 
 
 class DamagedStoreError(DataError):
-    """A preprocessed store is not as it was written; it is named and not used."""
+    """A preprocessed store is not as it was written; it is named and not used.
+
+    Attributes:
+        what: What is wrong with it.
+    """
+
+    def __init__(self, folder: Path, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"The preprocessed store {folder} is damaged: {what}. "
+            f"Remove that folder and make it again with 'mml run --mode=preprocess'."
+        )
 
 
 class ChangedSourceError(DataError):

@@ -1,29 +1,34 @@
-"""Making the store of a task: every sample decoded, preprocessed and written once, published as a whole."""
+"""Making the store of a task: every sample decoded, preprocessed and written once, published as a whole.
+
+What a killed process had finished is taken up by the next, chunk by chunk, and not decoded again.
+"""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from mml_core.data.errors import DamagedStoreError
+from mml_core.data.journal import Journal, Sample
 from mml_core.data.prepared import is_current, source_of_pixels, store_folder
 from mml_core.data.preprocessing import Preprocessing
 from mml_core.data.sources import FileSource, has_masks, mask_dtype
-from mml_core.data.statistics import ChannelStatistics
+from mml_core.data.statistics import ChannelStatistics, PixelSums
 from mml_core.data.store import FORMAT, MANIFEST, Manifest, Store, encode_manifest, read_manifest
 from mml_core.data.store_writer import ModalityWriter
 from mml_core.storage.atomic import make_dirs, publish_dir
-from mml_core.storage.hashing import sha256_file
+from mml_core.storage.hashing import digest, sha256_file
 from mml_core.storage.leases import Lease
 from mml_core.tasks.description import (
     HEADER_FILE,
@@ -33,6 +38,10 @@ from mml_core.tasks.description import (
     TaskHeader,
     encode_header,
 )
+
+log = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Prepared:
         bytes: Their size on disk.
         outcome: ``made``; ``kept`` where the store was there and is up to date; ``remade`` where it was of an
             older version of the task, ``repaired`` where it was damaged.
+        taken_up: Samples that a killed process had finished.
     """
 
     task: str
@@ -53,6 +63,7 @@ class Prepared:
     samples: int
     bytes: int
     outcome: str
+    taken_up: int = 0
 
 
 def prepare_task(
@@ -60,17 +71,20 @@ def prepare_task(
     preprocessing: Preprocessing,
     *,
     workers: int = 1,
+    verify: bool = False,
     advance: Callable[[int], object] = lambda samples: None,
 ) -> Prepared:
     """Make the store of a task, unless it is there and up to date.
 
     Nothing is seen under the store's name before all of it is on the disk. One process at a time makes a
-    store; what a killed one left is removed by the next.
+    store; what a killed one left is taken up by the next.
 
     Args:
         description: The task as it was created: without tags, not preprocessed.
         preprocessing: What is done to every image and mask.
         workers: Threads that decode.
+        verify: Whether every byte of a store that is there is compared with its checksums; otherwise sizes and
+            the manifest decide whether it is made anew, and a chunk is checked when it is used.
         advance: Called with the number of samples that were finished since the last call.
 
     Raises:
@@ -80,16 +94,17 @@ def prepare_task(
     """
     final = store_folder(description.data, preprocessing.prep_id, description.name)
     make_dirs(final.parent)
+    partial, journal = (final.parent / f".{final.name}.{kind}" for kind in ("partial", "journal"))
+    taken_up = 0
     with Lease.acquire(final.parent / f".{final.name}.lease"):
-        outcome = _what_to_do(final, description.header, preprocessing)
+        outcome = _what_to_do(final, description.header, preprocessing, verify)
         if outcome == "kept":
             advance(len(description.samples))
         else:
-            partial = final.parent / f".{final.name}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            _write_store(partial, description, preprocessing, workers, advance)
+            taken_up = _write_store(partial, journal, description, preprocessing, workers, advance)
             _publish(partial, final)
+        journal.unlink(missing_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
     entries = read_manifest(final).modalities.values()
     return Prepared(
         description.name,
@@ -97,21 +112,28 @@ def prepare_task(
         len(description.samples),
         sum(entry.size for entry in entries),
         outcome,
+        taken_up,
     )
 
 
-def _what_to_do(final: Path, header: TaskHeader, preprocessing: Preprocessing) -> str:
-    """Decide by manifest and by the size and presence of every file; content is checked where it is used."""
+def _what_to_do(final: Path, header: TaskHeader, preprocessing: Preprocessing, verify: bool) -> str:
+    """Decide by manifest and by the size and presence of every file; by every byte only if asked to."""
     if not final.exists():
         return "made"
     try:
-        manifest = Store.open(final).manifest
-        intact = sha256_file(final / SAMPLES_FILE) == manifest.source["samples_sha256"]
+        store = Store.open(final)
+        intact = sha256_file(final / SAMPLES_FILE) == store.manifest.source["samples_sha256"]
         if not (intact and (final / HEADER_FILE).is_file()):
             return "repaired"
-    except (DamagedStoreError, OSError, KeyError):
+        current = is_current(store.manifest, header, preprocessing)
+        if current and verify:
+            store.verify()
+    except DamagedStoreError as error:
+        log.warning("%s: its store is damaged: %s", header.name, error.what)
         return "repaired"
-    return "kept" if is_current(manifest, header, preprocessing) else "remade"
+    except (OSError, KeyError):
+        return "repaired"
+    return "kept" if current else "remade"
 
 
 def _publish(partial: Path, final: Path) -> None:
@@ -125,32 +147,46 @@ def _publish(partial: Path, final: Path) -> None:
 
 def _write_store(
     folder: Path,
+    journal_path: Path,
     description: TaskDescription,
     preprocessing: Preprocessing,
     workers: int,
     advance: Callable[[int], object],
-) -> None:
+) -> int:
     description.verify()
     header, samples = description.header, description.samples
     source = FileSource(samples, header, description.dataset_root, preprocessing)
     channels = preprocessing.channels_of(header.channels)
     statistics = _Statistics(channels, len(header.idx_to_class))
-    training = np.zeros(len(samples), dtype=bool)
-    training[samples.indices("train")] = True
+    counted = np.zeros(len(samples), dtype=bool)
+    if not preprocessing.keeps_pixels(header.channels):
+        counted[samples.indices("train")] = True
+    folder.mkdir(exist_ok=True)
 
-    def prepared(row: int) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        return source.image(row), source.mask(row) if has_masks(header) else None
+    def measured(row: int, sample: Sample) -> tuple[Sample, _Measured]:
+        return sample, _Measured.of(sample, counted=bool(counted[row]), classes=len(header.idx_to_class))
+
+    def prepared(row: int) -> tuple[Sample, _Measured]:
+        sample = {"image": source.image(row)}
+        if has_masks(header):
+            sample["mask"] = source.mask(row)
+        return measured(row, sample)
 
     with ExitStack() as stack:
-        image_type = np.uint8 if header.bit_depth == 8 else np.uint16
-        writers = {"image": stack.enter_context(ModalityWriter(folder, "image", image_type))}
+        dtypes: dict[str, DTypeLike] = {"image": np.uint8 if header.bit_depth == 8 else np.uint16}
         if has_masks(header):
-            writers["mask"] = stack.enter_context(ModalityWriter(folder, "mask", mask_dtype(header)))
-        for row, (image, mask) in enumerate(_in_order(prepared, len(samples), workers)):
-            writers["image"].add(image)
-            if mask is not None:
-                writers["mask"].add(mask)
-            statistics.add(image, mask, training=bool(training[row]))
+            dtypes["mask"] = mask_dtype(header)
+        writers = {
+            name: stack.enter_context(ModalityWriter(folder, name, dtype)) for name, dtype in dtypes.items()
+        }
+        journal = stack.enter_context(Journal(journal_path, _identity(header, preprocessing), writers))
+        taken_up = 0
+        for taken_up, sample in enumerate(journal.recover(), start=1):
+            statistics.add(measured(taken_up - 1, sample)[1])
+            advance(1)
+        for sample, found in _in_order(prepared, range(taken_up, len(samples)), workers):
+            journal.add(sample)
+            statistics.add(found)
             advance(1)
         modalities = {name: writer.finish() for name, writer in writers.items()}
     shutil.copyfile(samples.path, folder / SAMPLES_FILE)
@@ -167,6 +203,33 @@ def _write_store(
         modalities=modalities,
     )
     (folder / MANIFEST).write_bytes(encode_manifest(manifest))
+    return taken_up
+
+
+def _identity(header: TaskHeader, preprocessing: Preprocessing) -> str:
+    """All that finished samples have to share with those that follow."""
+    import PIL
+
+    libraries = {"numpy": np.__version__, "pillow": PIL.__version__}
+    made_of = {"parameters": preprocessing.parameters, "source": source_of_pixels(header)}
+    return digest({"format": FORMAT, "task": header.name, **made_of, **libraries})
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the header needs to know of one sample, found by the thread that decoded it."""
+
+    extent: tuple[int, int]
+    sums: PixelSums | None
+    pixels: NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, sample: Sample, *, counted: bool, classes: int) -> _Measured:
+        image, mask = sample["image"], sample.get("mask")
+        pixels = None
+        if counted and mask is not None:
+            pixels = np.bincount(mask.ravel(), minlength=classes)[:classes]
+        return cls(image.shape[1:], PixelSums.of(image) if counted else None, pixels)
 
 
 class _Statistics:
@@ -178,14 +241,13 @@ class _Statistics:
         self._heights: set[int] = set()
         self._widths: set[int] = set()
 
-    def add(self, image: NDArray[Any], mask: NDArray[Any] | None, *, training: bool) -> None:
-        self._heights.add(image.shape[1])
-        self._widths.add(image.shape[2])
-        if training:
-            self._channels.add(image)
-            if mask is not None:
-                counts = np.bincount(mask.ravel(), minlength=len(self._pixels))
-                self._pixels += counts[: len(self._pixels)]
+    def add(self, found: _Measured) -> None:
+        self._heights.add(found.extent[0])
+        self._widths.add(found.extent[1])
+        if found.sums is not None:
+            self._channels.add_sums(found.sums)
+        if found.pixels is not None:
+            self._pixels += found.pixels
 
     def header_changes(self, header: TaskHeader) -> dict[str, Any]:
         changes: dict[str, Any] = {"means": self._channels.means, "stds": self._channels.stds}
@@ -201,17 +263,15 @@ class _Statistics:
         return changes
 
 
-def _in_order(
-    work: Callable[[int], tuple[NDArray[Any], NDArray[Any] | None]], count: int, workers: int
-) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
-    """Yield ``work(0)``, ``work(1)``, …, computed by threads but a bounded number ahead."""
+def _in_order(work: Callable[[int], Done], rows: Iterable[int], workers: int) -> Iterator[Done]:
+    """Yield what ``work`` returns of each row, in order, computed by threads but a bounded number ahead."""
     if workers <= 1:
-        yield from map(work, range(count))
+        yield from map(work, rows)
         return
     with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[tuple[NDArray[Any], NDArray[Any] | None]]] = deque()
+        pending: deque[Future[Done]] = deque()
         try:
-            for row in range(count):
+            for row in rows:
                 pending.append(pool.submit(work, row))
                 if len(pending) > 4 * workers:
                     yield pending.popleft().result()

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +21,35 @@ from mml_core.storage.hashing import digest
 from mml_core.tasks.description import TaskDescription, TaskHeader
 
 log = logging.getLogger(__name__)
+
+_SLAB = 1 << 20
+"""Pixels summed up at once: so many squares of 16 bit are below 2**53."""
+
+
+class PixelSums(NamedTuple):
+    """Sums over the pixels of one image, on the scale of 16 bit.
+
+    Attributes:
+        sums: Of the values, by channel.
+        squares: Of their squares.
+        pixels: How many pixels there are.
+    """
+
+    sums: list[int]
+    squares: list[int]
+    pixels: int
+
+    @classmethod
+    def of(cls, image: NDArray[Any]) -> PixelSums:
+        """Sum up one image (C, H, W) of uint8 or uint16; exact, as float64 holds all sums of a slab."""
+        to_16_bit = 257 if image.dtype == np.uint8 else 1  # 255 * 257 == 65535: both scales end at 1
+        flat = image.reshape(image.shape[0], -1)
+        sums, squares = [0] * len(flat), [0] * len(flat)
+        for start in range(0, flat.shape[1], _SLAB):
+            for channel, values in enumerate(flat[:, start : start + _SLAB].astype(np.float64)):
+                sums[channel] += int(values.sum()) * to_16_bit
+                squares[channel] += int(values @ values) * to_16_bit**2
+        return cls(sums, squares, flat.shape[1])
 
 
 class ChannelStatistics:
@@ -37,12 +66,14 @@ class ChannelStatistics:
 
     def add(self, image: NDArray[Any]) -> None:
         """Take in one image (C, H, W) of uint8 or uint16, on the scale of 16 bit."""
-        to_16_bit = 257 if image.dtype == np.uint8 else 1  # 255 * 257 == 65535: both scales end at 1
-        flat = image.reshape(image.shape[0], -1).astype(np.uint64)
-        for channel, values in enumerate(flat):
-            self._sums[channel] += int(values.sum()) * to_16_bit
-            self._squares[channel] += int((values * values).sum()) * to_16_bit**2
-        self._pixels += flat.shape[1]
+        self.add_sums(PixelSums.of(image))
+
+    def add_sums(self, found: PixelSums) -> None:
+        """Take in the sums over one image."""
+        for channel, (total, squares) in enumerate(zip(found.sums, found.squares, strict=True)):
+            self._sums[channel] += total
+            self._squares[channel] += squares
+        self._pixels += found.pixels
 
     @property
     def means(self) -> list[float]:

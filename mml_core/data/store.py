@@ -87,20 +87,12 @@ def read_manifest(folder: Path) -> Manifest:
         intact = found["digest"] == digest(body)
         manifest = msgspec.convert(body, Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise damaged(folder, f"its {MANIFEST} cannot be read ({error})") from error
+        raise DamagedStoreError(folder, f"its {MANIFEST} cannot be read ({error})") from error
     if not intact:
-        raise damaged(folder, f"its {MANIFEST} was altered")
+        raise DamagedStoreError(folder, f"its {MANIFEST} was altered")
     if manifest.format != FORMAT:
-        raise damaged(folder, f"its format is {manifest.format}, this mml reads {FORMAT}")
+        raise DamagedStoreError(folder, f"its format is {manifest.format}, this mml reads {FORMAT}")
     return manifest
-
-
-def damaged(folder: Path, what: str) -> DamagedStoreError:
-    """Return the error that names a store and what is wrong with it."""
-    return DamagedStoreError(
-        f"The preprocessed store {folder} is damaged: {what}. "
-        f"Remove that folder and make it again with 'mml run --mode=preprocess'."
-    )
 
 
 class SampleArray:
@@ -124,9 +116,9 @@ class SampleArray:
         try:
             size = path.stat().st_size
         except OSError as error:
-            raise damaged(folder, f"{entry.file} cannot be read ({error.strerror})") from error
+            raise DamagedStoreError(folder, f"{entry.file} cannot be read ({error.strerror})") from error
         if size != entry.size:
-            raise damaged(folder, f"{entry.file} has {size} bytes, {entry.size} were written")
+            raise DamagedStoreError(folder, f"{entry.file} has {size} bytes, {entry.size} were written")
         empty = np.zeros(0, dtype=np.uint8)
         self._bytes: NDArray[np.uint8] = np.memmap(path, np.uint8, "r") if size else empty
         self._items: NDArray[Any] | None = None
@@ -178,7 +170,9 @@ class SampleArray:
         for chunk in range(len(self.entry.chunks)):
             self._verify_chunk(chunk)
         if sha256_file(self.folder / self.entry.file) != self.entry.sha256:
-            raise damaged(self.folder, f"{self.entry.file} has another sha256 than it was written with")
+            raise DamagedStoreError(
+                self.folder, f"{self.entry.file} has another sha256 than it was written with"
+            )
 
     def _extent(self, row: int) -> tuple[int, int, tuple[int, ...]]:
         if self._index is not None:
@@ -193,11 +187,13 @@ class SampleArray:
         path = self.folder / (self.entry.index or "")
         try:
             if sha256_file(path) != self.entry.index_sha256:
-                raise damaged(self.folder, f"{path.name} has another sha256 than it was written with")
+                raise DamagedStoreError(
+                    self.folder, f"{path.name} has another sha256 than it was written with"
+                )
             # NumPy types what a file holds as Any.
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
         except (OSError, ValueError) as error:
-            raise damaged(self.folder, f"{path.name} cannot be read ({error})") from error
+            raise DamagedStoreError(self.folder, f"{path.name} cannot be read ({error})") from error
 
     def _verify(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
         if self._all_verified:
@@ -214,7 +210,9 @@ class SampleArray:
         start = chunk * self.entry.chunk_bytes
         data = self._bytes[start : start + self.entry.chunk_bytes]
         if zlib.crc32(data.data) != self.entry.chunks[chunk]:
-            raise damaged(self.folder, f"bytes {start} to {start + len(data)} of {self.entry.file} changed")
+            raise DamagedStoreError(
+                self.folder, f"bytes {start} to {start + len(data)} of {self.entry.file} changed"
+            )
         self._unverified[chunk] = False
 
 
@@ -237,7 +235,7 @@ class Store:
         manifest = read_manifest(folder)
         arrays = {name: SampleArray(folder, entry) for name, entry in manifest.modalities.items()}
         if "image" not in arrays:
-            raise damaged(folder, "it has no images")
+            raise DamagedStoreError(folder, "it has no images")
         return cls(folder, manifest, arrays["image"], arrays.get("mask"))
 
     def verify(self) -> None:
@@ -249,6 +247,10 @@ class Store:
         self.images.verify()
         if self.masks is not None:
             self.masks.verify()
+
+
+def _other_sha256(folder: Path, file: str) -> DamagedStoreError:
+    return DamagedStoreError(folder, f"{file} has another sha256 than it was written with")
 
 
 def stack(samples: list[NDArray[Any]], origin: str) -> NDArray[Any]:

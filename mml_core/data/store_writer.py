@@ -1,9 +1,11 @@
-"""Writing the files of a preprocessed store, sample by sample."""
+"""Writing the files of a preprocessed store, sample by sample, or going on where a killed process stopped."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,18 +24,24 @@ class ModalityWriter:
         folder: A private folder, published as a whole when it is complete.
         name: The modality: ``image`` or ``mask``.
         dtype: What every sample is stored as.
+
+    Attributes:
+        unmarked_bytes: How much was added since the last mark.
     """
 
     def __init__(self, folder: Path, name: str, dtype: DTypeLike) -> None:
         self._folder = folder
         self._name = name
         self._dtype = np.dtype(dtype)
-        self._file = (folder / f"{name}.bin").open("wb")
+        # What an earlier process left stays: some is taken up, and what is added overwrites the rest.
+        self._file = os.fdopen(os.open(folder / f"{name}.bin", os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         self._sha256 = hashlib.sha256()
         self._chunks: list[int] = []
         self._pending = bytearray()
         self._extents: list[tuple[int, ...]] = []
         self._size = 0
+        self._marked, self._crc = 0, 0
+        self.unmarked_bytes = 0
 
     def __enter__(self) -> ModalityWriter:
         return self
@@ -51,18 +59,56 @@ class ModalityWriter:
         if not np.can_cast(sample.dtype, self._dtype, "safe"):
             raise TypeError(f"samples of {sample.dtype} do not fit a file of {self._dtype}")
         data = np.ascontiguousarray(sample, dtype=self._dtype)
-        self._extents.append((self._size, *data.shape))
-        content = data.tobytes()
-        self._file.write(content)
-        self._size += len(content)
-        self._pending += content
-        while len(self._pending) >= CHUNK_BYTES:
-            self._end_chunk(CHUNK_BYTES)
+        content = data.reshape(-1).view(np.uint8)
+        self._file.write(content.data)
+        self._count(content, data.shape)
+
+    def mark(self) -> tuple[list[list[int]], int]:
+        """Hand all that was added to the operating system.
+
+        Returns:
+            Shapes of the samples since the last mark, and the CRC-32 of their bytes: what `left` needs.
+        """
+        self._file.flush()
+        shapes = [list(extent[1:]) for extent in self._extents[self._marked :]]
+        crc = self._crc
+        self._marked, self._crc, self.unmarked_bytes = len(self._extents), 0, 0
+        return shapes, crc
+
+    def left(self, shapes: Sequence[Sequence[int]], crc: int) -> list[NDArray[Any]] | None:
+        """The next samples in the file as an earlier writer left it, not counted as added yet.
+
+        Args:
+            shapes: Shapes of the samples.
+            crc: CRC-32 of their bytes.
+
+        Returns:
+            The samples, or None where the file does not hold what was written.
+        """
+        sizes = [int(np.prod(shape)) * self._dtype.itemsize for shape in shapes]
+        if self._size + sum(sizes) > os.fstat(self._file.fileno()).st_size:
+            return None
+        data = os.pread(self._file.fileno(), sum(sizes), self._size)
+        if len(data) != sum(sizes) or zlib.crc32(data) != crc:
+            return None
+        starts = np.cumsum([0, *sizes])
+        return [
+            np.frombuffer(data[start : start + size], self._dtype).reshape(tuple(shape))
+            for start, size, shape in zip(starts[:-1], sizes, shapes, strict=True)
+        ]
+
+    def take_up(self, samples: Sequence[NDArray[Any]]) -> None:
+        """Count samples that `left` gave as added, without writing them again."""
+        for sample in samples:
+            self._count(sample.reshape(-1).view(np.uint8), sample.shape)
+        self._file.seek(self._size)
+        self.mark()
 
     def finish(self) -> Modality:
         """Close the file and return its entry for the manifest."""
         if self._pending:
             self._end_chunk(len(self._pending))
+        self._file.truncate(self._size)
         self._file.close()
         shapes = {extent[1:] for extent in self._extents}
         equal = list(shapes.pop()) if len(shapes) == 1 else None
@@ -79,6 +125,15 @@ class ModalityWriter:
             chunk_bytes=CHUNK_BYTES,
             chunks=self._chunks,
         )
+
+    def _count(self, content: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
+        self._extents.append((self._size, *shape))
+        self._size += len(content)
+        self.unmarked_bytes += len(content)
+        self._crc = zlib.crc32(content.data, self._crc)
+        self._pending += content.data
+        while len(self._pending) >= CHUNK_BYTES:
+            self._end_chunk(CHUNK_BYTES)
 
     def _end_chunk(self, length: int) -> None:
         chunk = bytes(self._pending[:length])

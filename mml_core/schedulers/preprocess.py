@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from mml_core.data.prepare import prepare_task
 from mml_core.data.preprocessing import Preprocessing
 from mml_core.data.progress import progress
 from mml_core.scheduling.base import AbstractBaseScheduler
+from mml_core.scheduling.resources import processors
 from mml_core.tasks.tags import parse_task_name
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,15 @@ class PreprocessScheduler(AbstractBaseScheduler):
         super().__init__(cfg, available_subroutines=["preprocess"])
         self.preprocessing = Preprocessing.from_config(self.cfg.preprocessing)
         self.workers = _workers(self.cfg.mode.get("workers"))
+        self.verify = _switch("verify", self.cfg.mode.get("verify", False))
 
     def create_routine(self) -> None:
         """Plan one step per task, tags aside."""
         if "preprocess" not in self.subroutines:
             return
         for task in dict.fromkeys(parse_task_name(name)[0] for name in self.cfg.task_list):
-            self.add_step("preprocess_task", task, after=())
+            # Its threads are counted, so that an executor starts no more steps than there are processors for.
+            self.add_step("preprocess_task", task, after=(), resources={"cpus": self.workers})
 
     def preprocess_task(self, task: str) -> dict[str, Any]:
         """Make the store of one task.
@@ -52,7 +54,13 @@ class PreprocessScheduler(AbstractBaseScheduler):
         started = time.monotonic()
         description = self.fm.tasks.get(task, plugins=self.plugins)
         with progress(f"preprocessing {task}", len(description.samples)) as advance:
-            made = prepare_task(description, self.preprocessing, workers=self.workers, advance=advance)
+            made = prepare_task(
+                description,
+                self.preprocessing,
+                workers=self.workers,
+                verify=self.verify,
+                advance=advance,
+            )
         log.info(
             "%s: %s in preprocessing %s (%d samples, %.1f MiB, %.1f s)",
             task,
@@ -62,6 +70,8 @@ class PreprocessScheduler(AbstractBaseScheduler):
             made.bytes / 2**20,
             time.monotonic() - started,
         )
+        if made.taken_up:
+            log.info("%s: %d of them had been finished before an interruption", task, made.taken_up)
         return {"task": task, "prep_id": made.prep_id, "samples": made.samples}
 
     def before_finishing_hook(self) -> None:
@@ -79,7 +89,13 @@ _OUTCOMES = {
 
 def _workers(chosen: Any) -> int:
     if chosen is None:
-        return min(4, os.cpu_count() or 1)
+        return min(4, processors())
     if not isinstance(chosen, int) or isinstance(chosen, bool) or chosen < 1:
         raise PreprocessingError(f"mode.workers is {chosen!r}; a whole number from 1 is needed, or null.")
+    return chosen
+
+
+def _switch(key: str, chosen: Any) -> bool:
+    if not isinstance(chosen, bool):
+        raise PreprocessingError(f"mode.{key} is {chosen!r}; it can be true or false.")
     return chosen

@@ -183,7 +183,11 @@ def test_g16_a_kill_at_any_moment_leaves_a_whole_store_or_none(make_task) -> Non
     prepare_task(task, SIZE32)
     assert content(folder_of(task)) == whole
     assert sorted(path.name for path in folder_of(task).parent.iterdir() if path.name[0] != ".") == ["toy"]
-    assert not [path for path in folder_of(task).parent.iterdir() if path.suffix in (".partial", ".outdated")]
+    assert not [
+        path
+        for path in folder_of(task).parent.iterdir()
+        if path.suffix in (".partial", ".journal", ".outdated")
+    ]
 
 
 def test_a_lease_is_given_back(make_task) -> None:
