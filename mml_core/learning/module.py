@@ -221,7 +221,11 @@ class MMLModule(LightningModule):
         if steps == float("inf"):
             raise ModelError("The learning-rate schedule needs an end: set trainer.max_epochs or max_steps.")
         schedule = build_schedule(
-            optimizer, recipe.lr_scheduler, total_steps=int(steps), total_epochs=int(trainer.max_epochs or 1)
+            optimizer,
+            recipe.lr_scheduler,
+            total_steps=int(steps),
+            total_epochs=int(trainer.max_epochs or 1),
+            validated_every=int(trainer.check_val_every_n_epoch or 1),
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

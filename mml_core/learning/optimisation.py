@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedules
 
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known
+from mml_core.learning.selection import Monitor
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
@@ -62,10 +63,30 @@ def validate_schedule(config: dict[str, Any]) -> None:
     require_known("lr_scheduler", options, ("name", "interval", *SCHEDULE_OPTIONS[make]))
     if name == "onecycle" and interval != "step":
         raise OptionError("lr_scheduler=onecycle follows every step; set lr_scheduler.interval=step.")
+    if name == PLATEAU:
+        plateau_monitor(config)
+        if config.get("interval") != "epoch":
+            raise OptionError("lr_scheduler=plateau follows validations; set lr_scheduler.interval=epoch.")
+
+
+def plateau_monitor(config: dict[str, Any]) -> Monitor | None:
+    """Return what a schedule of the group ``lr_scheduler`` watches; None for one that watches nothing.
+
+    Raises:
+        OptionError: It is no monitor.
+    """
+    if config.get("name") != PLATEAU:
+        return None
+    return Monitor.of("lr_scheduler", config.get("monitor", "val/loss"), config.get("direction", "auto"))
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer, config: dict[str, Any], *, total_steps: int, total_epochs: int
+    optimizer: torch.optim.Optimizer,
+    config: dict[str, Any],
+    *,
+    total_steps: int,
+    total_epochs: int,
+    validated_every: int = 1,
 ) -> dict[str, Any] | None:
     """Make the learning-rate schedule in the form Lightning wants, or None.
 
@@ -74,6 +95,7 @@ def build_schedule(
         config: ``{name, interval, …}``.
         total_steps: Optimiser steps of the whole fit.
         total_epochs: Epochs of the whole fit.
+        validated_every: Epochs from one validation to the next, which a plateau is looked for in.
     """
     validate_schedule(config)
     options = dict(config)
@@ -86,7 +108,9 @@ def build_schedule(
         schedule = make(optimizer, length, **options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"lr_scheduler: {' '.join(str(error).split())}") from error
-    return {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
+    made = {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
+    monitor = plateau_monitor(config)
+    return made if monitor is None else {**made, "monitor": monitor.name, "frequency": validated_every}
 
 
 def _cosine(
@@ -139,15 +163,43 @@ def _step(
     return schedules.StepLR(optimizer, step_size=max(1, -(-length // (drops + 1))), gamma=gamma)
 
 
+def _plateau(
+    optimizer: torch.optim.Optimizer,
+    length: int,
+    *,
+    monitor: str = "val/loss",
+    direction: str = "auto",
+    factor: float = 0.1,
+    patience: int = 5,
+    threshold: float = 1e-4,
+    cooldown: int = 0,
+    min_lr: float = 0.0,
+) -> schedules.LRScheduler:
+    if patience < 0 or cooldown < 0:
+        raise ValueError(f"patience and cooldown are numbers of validations, found {patience} and {cooldown}")
+    return schedules.ReduceLROnPlateau(
+        optimizer,
+        mode=Monitor.of("lr_scheduler", monitor, direction).direction,
+        factor=factor,
+        patience=patience,
+        threshold=threshold,
+        cooldown=cooldown,
+        min_lr=min_lr,
+    )
+
+
+PLATEAU = "plateau"
 SCHEDULES: dict[str, Callable[..., schedules.LRScheduler] | None] = {
     "none": None,
     "cosine": _cosine,
     "onecycle": _onecycle,
+    PLATEAU: _plateau,
     "step": _step,
 }
 SCHEDULE_OPTIONS: dict[Any, tuple[str, ...]] = {
     None: (),
     _cosine: ("warmup", "min_factor"),
     _onecycle: ("pct_start", "anneal_strategy", "div_factor", "final_div_factor", "cycle_momentum"),
+    _plateau: ("monitor", "direction", "factor", "patience", "threshold", "cooldown", "min_lr"),
     _step: ("drops", "gamma"),
 }

@@ -20,6 +20,7 @@ from mml_core.learning.progress import make_progress
 from mml_core.learning.quiet import silence_lightning
 from mml_core.learning.resuming import StepFits, StepTrainer
 from mml_core.learning.saving import CheckpointRule
+from mml_core.learning.selection import EarlyStop
 
 # What mml gives the trainer itself, and the config group that holds it where there is one.
 MANAGED = {
@@ -31,7 +32,14 @@ MANAGED = {
     "enable_progress_bar": "callbacks.progress",
     "enable_model_summary": "callbacks.model_summary",
 }
-CALLBACK_OPTIONS = ("progress", "model_summary", "learning_rate", "checkpoint", "disabled_plugins")
+CALLBACK_OPTIONS = (
+    "progress",
+    "model_summary",
+    "learning_rate",
+    "early_stopping",
+    "checkpoint",
+    "disabled_plugins",
+)
 
 
 def create_trainer(
@@ -169,6 +177,9 @@ def _make_callbacks(cfg: Any, label: str, *, has_logger: bool) -> list[Callback]
         if not has_logger:
             raise OptionError("callbacks.learning_rate needs a logger; choose logging=csv or tensorboard.")
         callbacks.append(LearningRateMonitor(logging_interval="step"))
+    stop = EarlyStop.from_config(options.get("early_stopping"))
+    if stop is not None:
+        callbacks.append(stop.callback())
     disabled = options.get("disabled_plugins") or []
     if isinstance(disabled, str):
         raise OptionError(

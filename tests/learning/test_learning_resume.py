@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
+from mml_core.learning.best_weights import BestWeights
 from mml_core.learning.factory import recipe_of
 from mml_core.learning.history import History
 from mml_core.learning.module import MMLModule
@@ -26,6 +26,7 @@ from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.progress import RichBar
 from mml_core.learning.resuming import StepFits, StepTrainer
 from mml_core.learning.saving import CheckpointRule
+from mml_core.learning.selection import Monitor
 from mml_core.learning.trainer import create_trainer
 from mml_core.scheduling.signals import RunInterrupted, SignalGuard
 
@@ -83,15 +84,6 @@ class Module(MMLModule):
         self.log("train/accuracy", self.accuracy, on_step=True, on_epoch=True)
         self.log("train/worst", loss, reduce_fx="max", on_step=False, on_epoch=True)
         return loss
-
-
-class Plateau(Module):
-    """Lowers its rate by what it logs at the end of an epoch."""
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
-        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val/loss"}}
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +152,7 @@ def ending(trainer: StepTrainer, module: Module, history: History) -> dict[str, 
         "optimiser": flat(trainer.optimizers[0].state_dict()),
         "rates": [flat(each.scheduler.state_dict()) for each in trainer.lr_scheduler_configs],
         "history": history.epochs,
+        "best": [flat(each.state_dict()) for each in trainer.callbacks if isinstance(each, BestWeights)],
         "metrics": flat(trainer.callback_metrics),
         "progress": {key: each for key, each in trainer.fit_loop.state_dict().items() if key != "state_dict"},
         "precision": trainer.strategy.precision_plugin.state_dict(),
@@ -211,8 +204,8 @@ def make_fit(task: Any, learning_config: Any, tmp_path: Path) -> Callable[..., F
     return make
 
 
-def stop_early() -> list[Callback]:
-    return [EarlyStopping("val/loss", patience=2, min_delta=10.0, check_on_train_epoch_end=False)]
+def keep_best() -> list[Callback]:
+    return [BestWeights(Monitor(name="val/accuracy", direction="max"))]
 
 
 class Scaled(Callback):
@@ -233,8 +226,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one cycle": {"lr_scheduler": {"name": "onecycle"}},
     "a number of steps": {"trainer__max_epochs": -1, "trainer__max_steps": 7},
     "half of the batches": {"trainer__limit_train_batches": 0.5, "trainer__max_epochs": 4},
-    "stopping early": {"callbacks": stop_early, "trainer__max_epochs": 9, "trainer__val_check_interval": 2},
-    "rate by metric": {"module": Plateau, "trainer__max_epochs": 3},
+    "stopping early": {
+        "callbacks__early_stopping": {"patience": 2, "min_delta": 10.0},
+        "trainer__max_epochs": 9,
+        "trainer__val_check_interval": 2,
+    },
+    "rate by metric": {
+        "lr_scheduler": {"name": "plateau", "interval": "epoch", "patience": 0, "threshold": 1.0},
+        "trainer__max_epochs": 3,
+    },
+    "best weights": {"callbacks": keep_best, "trainer__max_epochs": 3, "trainer__val_check_interval": 2},
     "mixed precision": {"trainer__precision": "bf16-mixed"},
     "scaled loss": {"callbacks": lambda: [Scaled()]},
     "loading anew": {"trainer__reload_dataloaders_every_n_epochs": 1},
