@@ -20,7 +20,9 @@ SPLITS = ("train", "test", "unlabelled")
 NO_FOLD = -1
 NO_LABEL = -1
 REQUIRED = ("sample_id", "image", "split", "fold", "group", "original_split", "sha256")
+TRAINS = "trains"
 _ENCODED = ("group", "original_split")
+_WIDE = ("labels", "value")
 
 
 class SampleTable:
@@ -29,7 +31,8 @@ class SampleTable:
     Columns of every task: ``sample_id``, ``image`` (path below the dataset's folder), ``split``, ``fold`` (in
     which a training sample validates; -1 for others), ``group`` (subject; may be null), ``original_split``
     and ``sha256`` of the image file. By task type: ``label`` (int32, -1 without), ``labels`` and ``value``
-    (K float32 each, NaN without), ``mask`` (path; null without).
+    (K float32 each, NaN without), ``mask`` (path; null without). A tag may add ``trains``: False for a training
+    sample that validates in its fold, and is not trained on in the others.
 
     What a tag makes of a table is kept as a choice of rows and some replaced columns over the table on disk,
     so that pickling one sends its path and these, never the table.
@@ -92,7 +95,8 @@ class SampleTable:
     @property
     def column_names(self) -> list[str]:
         """The names of the columns."""
-        return list(self._table.column_names)
+        on_disk = self._table.column_names
+        return [*on_disk, *(name for name in self._replaced if name not in on_disk)]
 
     @property
     def rows_on_disk(self) -> NDArray[np.int64]:
@@ -140,8 +144,8 @@ class SampleTable:
         Args:
             split: ``train``, ``test`` or ``unlabelled``.
             fold: The fold that validates.
-            part: ``train`` for the training samples outside ``fold`` (all of them where it is None), ``val``
-                for those in it, ``test`` for the test split; None for the whole split.
+            part: ``train`` for the training samples outside ``fold`` (all of them where it is None) that are
+                trained on, ``val`` for those in it, ``test`` for the test split; None for the whole split.
         """
         wanted = "train" if part in ("train", "val") else part or split
         if wanted not in SPLITS or (part is not None and split != wanted):
@@ -149,10 +153,12 @@ class SampleTable:
         if part == "val" and fold is None:
             raise ValueError("validation samples are those of a fold; none was given")
         chosen = self.column("split").indices.to_numpy() == SPLITS.index(wanted)
-        if part == "train" and fold is not None:
-            chosen &= self.numpy("fold") != fold
-        elif part == "val":
+        if part == "val":
             chosen &= self.numpy("fold") == fold
+        elif part == "train" and fold is not None:
+            chosen &= self.numpy("fold") != fold
+        if part == "train" and TRAINS in self._replaced:
+            chosen &= self.numpy(TRAINS)
         return np.flatnonzero(chosen).astype(np.int64, copy=False)
 
     def take(self, indices: NDArray[np.integer[Any]] | Sequence[int]) -> SampleTable:
@@ -162,7 +168,10 @@ class SampleTable:
         return SampleTable(self.path, self.rows_on_disk[chosen], replaced)
 
     def with_columns(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> SampleTable:
-        """Return the same samples with some columns replaced; types stay as they are on disk."""
+        """Return the same samples with some columns replaced or added.
+
+        Types stay as they are on disk; ``labels`` and ``value`` may get another width.
+        """
         import pyarrow as pa
 
         replaced = dict(self._replaced)
@@ -171,10 +180,14 @@ class SampleTable:
                 raise ValueError(f"column {name!r} has {len(values)} values for {len(self)} samples")
             if name == "split":
                 replaced[name] = _encode_splits(values)
-                continue
-            type_on_disk = self._table.schema.field(name).type
-            plain = type_on_disk.value_type if pa.types.is_dictionary(type_on_disk) else type_on_disk
-            replaced[name] = pa.array(values, type=plain)
+            elif name in _WIDE:
+                replaced[name] = _encode_rows(values)
+            elif name == TRAINS:
+                replaced[name] = pa.array(values, type=pa.bool_())
+            else:
+                type_on_disk = self._table.schema.field(name).type
+                plain = type_on_disk.value_type if pa.types.is_dictionary(type_on_disk) else type_on_disk
+                replaced[name] = pa.array(values, type=plain)
         return SampleTable(self.path, self._rows, replaced)
 
     def count_splits(self) -> dict[str, int]:
@@ -187,8 +200,8 @@ class SampleTable:
         }
 
     def count_classes(self, task_type: TaskType, num_classes: int) -> dict[str, int] | None:
-        """Training samples of each class; None where a sample is not of classes."""
-        train = self.indices("train")
+        """Samples of each class that are trained on; None where a sample is not of classes."""
+        train = self.indices("train", part="train")
         if task_type is TaskType.CLASSIFICATION:
             counts = np.bincount(self.numpy("label")[train], minlength=num_classes)
         elif task_type is TaskType.MULTILABEL:
@@ -255,14 +268,20 @@ def _typed_columns(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[
             typed[name] = pa.array(values, type=pa.int16())
         elif name == "label":
             typed[name] = pa.array(values, type=pa.int32())
-        elif name in ("labels", "value"):
-            matrix = np.ascontiguousarray(values, dtype=np.float32).reshape(length, -1)
-            typed[name] = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), max(1, matrix.shape[1]))
+        elif name in _WIDE:
+            typed[name] = _encode_rows(values)
         else:
             text = pa.array(values, type=pa.string())
             typed[name] = text.dictionary_encode() if name in _ENCODED else text
     order = [*REQUIRED, *(name for name in typed if name not in REQUIRED)]
     return {name: typed[name] for name in order}
+
+
+def _encode_rows(values: Sequence[Any] | NDArray[Any]) -> ArrowArray:
+    import pyarrow as pa
+
+    matrix = np.ascontiguousarray(values, dtype=np.float32).reshape(len(values), -1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), max(1, matrix.shape[1]))
 
 
 def _encode_splits(values: Sequence[str] | NDArray[Any]) -> ArrowArray:
