@@ -143,11 +143,18 @@ class ArtefactStore:
             folder: The name of the task's folder (see `slot`).
         """
         place = self.root / key / folder
-        names = [*_record_names(place), *_record_names(place / _HISTORY)]
-        if not names:
-            return 0
-        made = datetime.strptime(max(names).partition("_")[0], "%Y%m%dT%H%M%S%fZ")
-        return (made - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+        return _newest([*_record_names(place), *_record_names(place / _HISTORY)])
+
+    def made_at(self, key: str, task: str | None, path: str) -> int:
+        """Return when the live file of a key that is replaced was made, in microseconds; 0: there is none.
+
+        Args:
+            key: The path key.
+            task: The task; None for a global key.
+            path: Relative to the project, with ``/``.
+        """
+        ending = f"_{_tail(None, path)}.json"
+        return _newest([name for name in _record_names(self._folder(key, task)) if name.endswith(ending)])
 
     def find_path(self, path: str) -> ArtefactRecord | None:
         """Return the record of the file at a path, whatever its key and task; None if it never had one.
@@ -230,6 +237,13 @@ def damage(path: Path, artefact: Artefact) -> str:
 
 def _tail(number: int | None, path: str) -> str:
     return f"{number:04d}" if number is not None else "x" + sha256_bytes(path.encode())[:12]
+
+
+def _newest(names: list[str]) -> int:
+    if not names:
+        return 0
+    made = datetime.strptime(max(names).partition("_")[0], "%Y%m%dT%H%M%S%fZ")
+    return (made - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def _record_names(folder: Path) -> list[str]:

@@ -6,10 +6,9 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ import msgspec
 from mml_core.files.artefacts import Artefact, ArtefactStore
 from mml_core.files.assignments import Assignment
 from mml_core.files.errors import SealError, UnwrittenPathError
+from mml_core.files.folders import fingerprint, remove_folder
 from mml_core.files.layout import Layout
 from mml_core.files.names import numbered, slot
 from mml_core.files.numbering import Numbers, Slot
 from mml_core.files.targets import target_of
-from mml_core.storage.atomic import fsync_dir, fsync_file, make_dirs, write_bytes
+from mml_core.storage.atomic import fsync_dir, fsync_file, write_bytes
 from mml_core.storage.errors import named_failures
 from mml_core.storage.hashing import sha256_file
 
@@ -123,9 +123,9 @@ class Attempt:
         return artefacts
 
     def _reserve(self, written: list[_Promise]) -> tuple[dict[Path, int], int]:
-        stamp = time.time_ns() // 1000
-        given: dict[Path, int] = {}
         store = ArtefactStore(self._layout.project)
+        stamp = max([time.time_ns() // 1000, *(made + 1 for made in _replaced(written, store))])
+        given: dict[Path, int] = {}
         lasting = Numbers(self._layout.numbers, lambda slot: store.newest_time(slot.key, slot.task))
         rooms = ((False, lasting), (True, Numbers(self._layout.temp_numbers)))
         pending: list[Callable[[int], None]] = []
@@ -250,45 +250,6 @@ class Attempt:
         remove_folder(self.folder)
 
 
-def retire_attempt(folder: Path) -> Path | None:
-    """Rename a dead attempt's folder away, so that its writer, if it still lives, cannot commit.
-
-    Args:
-        folder: The attempt's folder.
-
-    Returns:
-        Its new place, or None if there was no such folder.
-    """
-    retired = folder.with_name(f"{folder.name}.dead-{time.time_ns():x}")
-    try:
-        folder.rename(retired)
-    except FileNotFoundError:
-        return None
-    fsync_dir(folder.parent)
-    return retired
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder and all in it, which is most often nothing; one that is gone is fine."""
-    try:
-        folder.rmdir()
-    except FileNotFoundError:
-        return
-    except OSError:
-        with named_failures(folder):
-            shutil.rmtree(folder, ignore_errors=False, onerror=_unless_gone)
-
-
-def _unless_gone(function: Any, path: str, info: Any) -> None:
-    if not isinstance(info[1], FileNotFoundError):
-        raise info[1]
-
-
-def fingerprint(found: os.stat_result) -> tuple[int, int, int]:
-    """Return what tells that a file was not touched since: inode, size and time of change."""
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def _is_written(promise: _Promise) -> bool:
     try:
         mode = promise.path.lstat().st_mode
@@ -305,19 +266,15 @@ def _is_written(promise: _Promise) -> bool:
     return True
 
 
+def _replaced(written: list[_Promise], store: ArtefactStore) -> Iterator[int]:
+    """Yield when the files were made, in microseconds, whose places will be taken: the later one stays."""
+    for promise in written:
+        if not (promise.assignment.numbered or promise.assignment.temporary):
+            yield store.made_at(promise.assignment.key, promise.task, promise.target)
+
+
 def _with_number(target: str, number: int | None) -> str:
     if number is None:
         return target
     folder, slash, name = target.rpartition("/")
     return f"{folder}{slash}{numbered(name, number)}"
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make an attempt's folder; parents are made durably where they are missing."""
-    with named_failures(folder):
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            make_dirs(folder)

@@ -11,8 +11,8 @@ from typing import Any
 from mml_core.errors import near_matches
 from mml_core.files.artefacts import Artefact, ArtefactStore
 from mml_core.files.assignments import Assignments
-from mml_core.files.attempts import remove_folder
 from mml_core.files.errors import ReuseError, UnknownKeyError, UnsafePathError
+from mml_core.files.folders import remove_folder
 from mml_core.files.layout import Layout
 from mml_core.files.publishing import replacing
 from mml_core.storage.atomic import fsync_dir

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mml_core.files import sessions
 from mml_core.files.artefacts import Artefact, ArtefactRecord, ArtefactStore
 from mml_core.files.assignments import Assignment, Assignments, Plugins, contributed
-from mml_core.files.attempts import Attempt, prepare_folder, remove_folder
+from mml_core.files.attempts import Attempt
 from mml_core.files.cleanup import clean_up, keys_to_clean
 from mml_core.files.errors import NoAttemptError, NoManagerError, SavingPathError
+from mml_core.files.folders import prepare_folder, remove_folder
 from mml_core.files.layout import SCRIPT, Layout
 from mml_core.files.names import file_name_problem
 from mml_core.files.numbering import Numbers

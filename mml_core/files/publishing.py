@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mml_core.files.artefacts import Artefact, ArtefactRecord, ArtefactStore, damage
-from mml_core.files.attempts import fingerprint
 from mml_core.files.errors import DamagedArtefactError, TakenPathError
+from mml_core.files.folders import fingerprint
 from mml_core.files.layout import Layout
 from mml_core.storage.atomic import fsync_dir, make_dirs, replace
 from mml_core.storage.errors import WriteFailedError, named_failures

@@ -16,8 +16,8 @@ import msgspec
 from mml_core.errors import near_matches
 from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
 from mml_core.files.assignments import Assignments
-from mml_core.files.attempts import fingerprint
 from mml_core.files.errors import DamagedArtefactError, ReuseError
+from mml_core.files.folders import fingerprint
 from mml_core.tasks.errors import TaskError
 from mml_core.tasks.models import ModelStorage
 

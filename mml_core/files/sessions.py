@@ -10,9 +10,10 @@ import msgspec
 
 from mml_core.files.artefacts import Artefact
 from mml_core.files.assignments import Assignment
-from mml_core.files.attempts import Attempt, remove_folder
+from mml_core.files.attempts import Attempt
 from mml_core.files.cleanup import clean_up
 from mml_core.files.errors import DamagedArtefactError
+from mml_core.files.folders import remove_folder
 from mml_core.files.layout import Layout
 from mml_core.storage.atomic import fsync_dir, make_dirs
 from mml_core.storage.leases import Lease

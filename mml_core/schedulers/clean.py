@@ -11,8 +11,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mml_core.config.run_directory import RUNS
-from mml_core.files.attempts import remove_folder
 from mml_core.files.cleanup import inside
+from mml_core.files.folders import remove_folder
 from mml_core.files.layout import Layout
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.claims import StepClaims

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mml_core.files.attempts import remove_folder, retire_attempt
+from mml_core.files.folders import remove_folder, retire_attempt
 from mml_core.storage.atomic import make_dirs
 
 _CHECKPOINTS = "checkpoints"

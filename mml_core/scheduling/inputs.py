@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from mml_core.files.artefacts import Artefact, ArtefactStore, damage
-from mml_core.files.attempts import fingerprint
 from mml_core.files.errors import DamagedArtefactError
+from mml_core.files.folders import fingerprint
 from mml_core.files.layout import Layout
 from mml_core.files.publishing import replacing
 from mml_core.scheduling.changes import StructState, stored_path

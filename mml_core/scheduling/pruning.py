@@ -15,8 +15,8 @@ import msgspec
 from mml_core.config.run_directory import RUNS
 from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
 from mml_core.files.assignments import FILE, TASK, Assignment
-from mml_core.files.attempts import remove_folder
 from mml_core.files.cleanup import inside
+from mml_core.files.folders import remove_folder
 from mml_core.files.layout import Layout
 from mml_core.files.names import number_at_end, numbered
 from mml_core.files.publishing import replacing

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError, near_matches
-from mml_core.files.attempts import remove_folder
 from mml_core.files.cleanup import inside
+from mml_core.files.folders import remove_folder
 from mml_core.files.layout import Layout
 from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError

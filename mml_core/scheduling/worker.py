@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mml_core.errors import LiveOwnerError
-from mml_core.files.attempts import remove_folder
+from mml_core.files.folders import remove_folder
 from mml_core.plugins.views import Outcome, StepView
 from mml_core.scheduling import values
 from mml_core.scheduling.attempts import AttemptFolder, Attempts

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mml_core.files import errors
+from mml_core.files import attempts, errors
 from mml_core.files.manager import MMLFileManager
 from mml_core.files.names import check_file_name, task_folder
 from mml_core.storage.leases import is_alive
@@ -199,6 +201,18 @@ def test_replaced_files_supersede_their_record(project: Any) -> None:
     assert (manager.project_path / artefact.path).read_bytes() == b"2"
     states = [(record.step, record.state) for record in manager.store.records(history=True)]
     assert sorted(states) == [("s0", "superseded"), ("s1", "superseded"), ("s2", "live")]
+
+
+def test_the_later_of_two_steps_stays_though_the_clock_was_set_back(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = project.open(run="r1")
+    now = time.time_ns()
+    for number, clock in enumerate((now, now - 3600 * 10**9, now - 7200 * 10**9)):
+        monkeypatch.setattr(attempts, "time", SimpleNamespace(time_ns=lambda clock=clock: clock))
+        artefact = project.save(manager, "img_examples", b"%d" % number, step=f"s{number}")
+        assert (manager.project_path / artefact.path).read_bytes() == b"%d" % number
+    assert [record.step for record in manager.store.records()] == ["s2"]
 
 
 def test_a_late_publication_does_not_undo_a_newer_one(project: Any) -> None:
