@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["bca", "percentile"]
 METHODS: tuple[str, ...] = get_args(Method)
 ROUNDING = 1e-14
+NORMAL = NormalDist()
 
 
 class IntervalError(MMLError):
@@ -214,26 +215,65 @@ def interval_of(value: float, drawn: Array, left_out: Array | None, confidence: 
     known = drawn[np.isfinite(drawn)]
     if not math.isfinite(value) or not len(known):
         return Interval(value=value, low=math.nan, high=math.nan)
+    correction = _Correction.of(value, known, left_out)
     tail = (1 - confidence) / 2
-    shares = [tail, 1 - tail]
-    if left_out is not None:
-        shares = _corrected(shares, value, known, left_out[np.isfinite(left_out)])
-    low, high = np.quantile(known, shares)
+    low, high = np.quantile(known, [correction.apply(tail), correction.apply(1 - tail)])
     return Interval(value=value, low=float(low), high=float(high))
 
 
-def _corrected(shares: list[float], value: float, drawn: Array, left_out: Array) -> list[float]:
-    """Correct the quantiles for bias and acceleration (Efron, 1987; DiCiccio and Efron, 1996)."""
-    normal = NormalDist()
-    below = ((drawn < value).mean() + (drawn <= value).mean()) / 2
-    least = 0.5 / len(drawn)
-    bias = normal.inv_cdf(min(max(float(below), least), 1 - least))
-    acceleration = _acceleration(left_out)
-    corrected = []
-    for share in shares:
-        moved = bias + normal.inv_cdf(share)
-        corrected.append(normal.cdf(bias + moved / (1 - acceleration * moved)))
-    return corrected
+def p_value_of_zero(value: float, drawn: Array, left_out: Array | None) -> float:
+    """Return the two-sided p-value of a value being 0: the level at which its interval begins to hold 0.
+
+    Of B resamples the smallest is about 2 / (B + 1), since the sample itself counts as one of them (Davison
+    and Hinkley, 1997).
+
+    Args:
+        value: A difference.
+        drawn: Its values on resamples.
+        left_out: Its values without one unit each, for BCa; None for percentiles.
+
+    Returns:
+        NaN where the value is not defined or not finite.
+    """
+    known = drawn[np.isfinite(drawn)]
+    if not math.isfinite(value) or not len(known):
+        return math.nan
+    correction = _Correction.of(value, known, left_out)
+    least = 1 / (len(known) + 1)
+    below, above = (
+        min(least * (1 + float(side.sum())), 1 - least) for side in (known <= 0, known >= 0)
+    )  # a share of 1 would have no quantile
+    return min(1.0, 2 * min(correction.undo(below), 1 - correction.undo(1 - above)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Correction:
+    """What moves the quantiles of a percentile interval to those of BCa (Efron, 1987; DiCiccio, 1996)."""
+
+    bias: float = 0.0
+    acceleration: float = 0.0
+
+    @classmethod
+    def of(cls, value: float, drawn: Array, left_out: Array | None) -> _Correction:
+        """Estimate it; none without a jackknife."""
+        if left_out is None:
+            return cls()
+        below = float((drawn < value).mean() + (drawn <= value).mean()) / 2
+        least = 0.5 / len(drawn)
+        return cls(
+            bias=NORMAL.inv_cdf(min(max(below, least), 1 - least)),
+            acceleration=_acceleration(left_out[np.isfinite(left_out)]),
+        )
+
+    def apply(self, share: float) -> float:
+        """Return the quantile to take for a share of the normal distribution."""
+        moved = self.bias + NORMAL.inv_cdf(share)
+        return NORMAL.cdf(self.bias + moved / (1 - self.acceleration * moved))
+
+    def undo(self, share: float) -> float:
+        """Return the share that a quantile is taken for."""
+        moved = NORMAL.inv_cdf(share) - self.bias
+        return NORMAL.cdf(moved / (1 + self.acceleration * moved) - self.bias)
 
 
 def _acceleration(left_out: Array) -> float:
