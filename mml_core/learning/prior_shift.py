@@ -1,0 +1,122 @@
+"""Prior shift: classes are more or less frequent where a model is used than where it was calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mml_core.learning.outputs import CLASSIFICATION
+from mml_core.learning.probabilities import as_array
+from mml_core.learning.scaling import CalibrationError
+from mml_core.learning.statistics import Array
+
+if TYPE_CHECKING:
+    from mml_core.learning.predictions import Predictions
+
+ROUNDS = 10_000
+SETTLED = 1e-10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Priors that were estimated from predictions without targets.
+
+    Attributes:
+        priors: Probability of each class, (classes,).
+        rounds: How many rounds it took.
+        converged: Whether the last round changed nothing any more.
+    """
+
+    priors: Array
+    rounds: int
+    converged: bool
+
+
+def estimate_priors(posteriors: Array, source: Array) -> Estimate:
+    """Estimate how frequent classes are among unlabelled samples, by expectation maximisation.
+
+    The method of Saerens, Latinne and Decaestecker (2002): the likelihood of the samples is raised round by
+    round. It needs posteriors that are calibrated under the source priors.
+
+    Args:
+        posteriors: (samples, classes); at least one sample.
+        source: Priors under which the posteriors hold, (classes,), above 0.
+    """
+    priors = source
+    for done in range(1, ROUNDS + 1):
+        found = shifted(posteriors, source, priors).mean(axis=0)
+        change = np.abs(found - priors).sum()
+        priors = found
+        if change < SETTLED:
+            return Estimate(priors=priors, rounds=done, converged=True)
+    return Estimate(priors=priors, rounds=ROUNDS, converged=False)
+
+
+def shifted(posteriors: Array, source: Array, target: Array) -> Array:
+    """Return posteriors under other priors, by Bayes' rule (Saerens et al., 2002, eq. 2.4).
+
+    Args:
+        posteriors: (samples, classes).
+        source: Priors under which they hold, (classes,), above 0.
+        target: Priors where they are used, (classes,).
+    """
+    joint = posteriors * (target / source)
+    result: Array = joint / joint.sum(axis=1, keepdims=True)
+    return result
+
+
+def shift(predictions: Predictions, source: Array, target: Array) -> Predictions:
+    """Return predictions of a classification under other priors; see :func:`shifted`."""
+    logits = as_array(predictions.outputs) + np.log(target / source)
+    return replace(predictions, outputs=torch.from_numpy(logits).float())
+
+
+def check_shiftable(task: str, task_type: str) -> None:
+    """Refuse what has no priors of classes that exclude each other.
+
+    Raises:
+        CalibrationError: The task is no classification.
+    """
+    if task_type != CLASSIFICATION:
+        raise CalibrationError(
+            f"mode.calibration.priors: task '{task}' is of type {task_type}, which has no classes that"
+            " exclude each other, and so no priors to correct for; leave it out, or set"
+            " mode.calibration.priors=null."
+        )
+
+
+def checked_priors(given: object, classes: int, key: str) -> Array:
+    """Return given priors as an array.
+
+    Raises:
+        CalibrationError: They are no probabilities above 0 of so many classes that sum to 1.
+    """
+    numbers = isinstance(given, list) and all(
+        isinstance(each, (int, float)) and not isinstance(each, bool) for each in given
+    )
+    priors: Array = np.array(given if numbers else [], dtype=np.float64)
+    if len(priors) != classes or not (priors > 0).all() or abs(priors.sum() - 1) > 1e-6:
+        raise CalibrationError(
+            f"{key}={given!r}: give the probability of each of the {classes} classes, above 0, that sum to 1."
+        )
+    result: Array = priors / priors.sum()
+    return result
+
+
+def frequencies(targets: Array, classes: int) -> Array:
+    """Return how frequent each class is among targets (samples,).
+
+    Raises:
+        CalibrationError: A class is not there.
+    """
+    counts = np.bincount(targets, minlength=classes)
+    if (counts == 0).any():
+        raise CalibrationError(
+            f"Class {int(np.argmin(counts))} has no validation sample, so that its source prior is not known;"
+            " give all of them by mode.calibration.source_priors=[…]."
+        )
+    result: Array = counts / counts.sum()
+    return result
