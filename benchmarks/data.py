@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from mml_core.data.dataset import TaskDataset
 from mml_core.data.loader import EpochLoader
-from mml_core.data.sampling import EpochBatches, Shuffled
+from mml_core.data.orders import Shuffled
+from mml_core.data.sampling import EpochBatches
 from mml_core.data.sources import StoreSource
 from mml_core.data.store import FORMAT, MANIFEST, Manifest, Store, encode_manifest
 from mml_core.data.store_writer import ModalityWriter

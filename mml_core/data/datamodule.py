@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
@@ -17,13 +18,14 @@ from mml_core.data.dataset import Batch, Draws, TaskDataset
 from mml_core.data.errors import LoaderError, UnequalSizesError
 from mml_core.data.loader import EpochLoader
 from mml_core.data.options import DataOptions
+from mml_core.data.orders import Sequential
 from mml_core.data.prepared import created_header, find_store
-from mml_core.data.sampling import EpochBatches, Sequential
+from mml_core.data.sampling import EpochBatches
 from mml_core.data.sources import FileSource, StoreSource, source_of
-from mml_core.data.statistics import cached_statistics
-from mml_core.tasks.description import TaskDescription, TaskHeader, TaskType
+from mml_core.data.statistics import ChannelStatistics, cached_statistics
+from mml_core.tasks.description import TaskDescription, TaskHeader
 
-Part = Literal["train", "val", "test", "unlabelled"]
+Part = Literal["train", "val", "outer", "test", "unlabelled"]
 Statistics = tuple[list[float], list[float]]
 """Mean and standard deviation of each channel, on 0 to 1."""
 
@@ -40,6 +42,7 @@ class MMLDataModule(LightningDataModule):
         options: What the configuration says about data.
         data_root: The data folder.
         fold: The fold that validates; None trains on all of the training split.
+        outer: Of nested validation: a further fold that is neither trained nor validated on.
         seed: The seed of the step; with epoch and position it decides all that is random.
         normalisation: Means and standard deviations that images are normalised by, where they are not the
             task's own: those a model was trained with.
@@ -57,17 +60,25 @@ class MMLDataModule(LightningDataModule):
         data_root: Path,
         fold: int | None,
         seed: int,
+        outer: int | None = None,
         normalisation: Statistics | None = None,
     ) -> None:
         super().__init__()
-        if fold is not None and not 0 <= fold < description.num_folds:
+        for held_out in (fold, outer):
+            if held_out is not None and not 0 <= held_out < description.num_folds:
+                raise LoaderError(
+                    f"Task '{description.name}' has the folds 0 to {description.num_folds - 1}, not"
+                    f" {held_out}."
+                )
+        if outer is not None and outer == fold:
             raise LoaderError(
-                f"Task '{description.name}' has the folds 0 to {description.num_folds - 1}, not {fold}."
+                f"Fold {fold} of task '{description.name}' cannot both validate and be held out."
             )
         self.description = description
         self.options = options
         self.data_root = data_root
         self.fold = fold
+        self.outer = outer
         self.seed = seed
         self.batch_size = options.loader.batch_size
         self.predict_part: Part = "test"
@@ -100,10 +111,13 @@ class MMLDataModule(LightningDataModule):
         """What images are normalised by.
 
         Where nothing else was given: mean and standard deviation of the preprocessed training split of the
-        task as it was created, whatever its tags; the same with a store as without.
+        task as it was created, whatever its tags; the same with a store as without. With an outer fold, which
+        must not be seen, those of the samples that are trained on.
         """
         if self._normalisation is not None:
             return self._normalisation
+        if self.outer is not None:
+            return self._statistics_of(self.rows("train"))
         if self._stored_header is not None:
             return self._stored_header.means, self._stored_header.stds
         return cached_statistics(self.data_root, self._created, self.options.preprocessing)
@@ -116,14 +130,12 @@ class MMLDataModule(LightningDataModule):
             LoaderError: Sampling asks for what is not there, or there is no training batch.
         """
         self._check_sizes()
-        samples = self.description.samples
-        rows = samples.indices("train", fold=self.fold, part="train")
-        classified = self.description.task_type is TaskType.CLASSIFICATION
-        labels = samples.numpy("label")[rows] if classified else None
-        if not len(self._training_batches(len(rows), labels)):
+        rows = self.rows("train")
+        if not len(self._training_batches(rows)):
+            held_out = f"{self.fold}" if self.outer is None else f"{self.fold} and {self.outer}"
             raise LoaderError(
                 f"Task '{self.description.name}' has {len(rows)} training samples outside of fold "
-                f"{self.fold}, too few for a batch: create it with more folds, or lower loader.batch_size."
+                f"{held_out}, too few for a batch: create it with more folds, or lower loader.batch_size."
             )
 
     def setup(self, stage: str | None = None) -> None:
@@ -140,24 +152,39 @@ class MMLDataModule(LightningDataModule):
         """The samples of a part.
 
         Args:
-            part: ``train`` (without the fold), ``val`` (the fold), ``test`` or ``unlabelled``.
+            part: ``train`` (without the folds that are held out), ``val`` (the fold), ``outer``, ``test`` or
+                ``unlabelled``.
             draws: Random numbers each sample is given.
         """
-        samples = self.description.samples
-        if part in ("train", "val"):
-            rows = samples.indices("train", fold=self.fold, part=part)
-        else:
-            rows = samples.indices(part)
         labelled = part != "unlabelled"
         return TaskDataset(
-            samples, self.description.task_type, self._source, rows, with_targets=labelled, draws=draws
+            self.description.samples,
+            self.description.task_type,
+            self._source,
+            self.rows(part),
+            with_targets=labelled,
+            draws=draws,
         )
+
+    def rows(self, part: Part) -> NDArray[np.int64]:
+        """The rows of the sample table that are a part."""
+        samples = self.description.samples
+        if part == "outer":
+            if self.outer is None:
+                return np.empty(0, dtype=np.int64)
+            return samples.indices("train", fold=self.outer, part="val")
+        if part == "val" and self.fold is None:
+            return np.empty(0, dtype=np.int64)
+        if part not in ("train", "val"):
+            return samples.indices(part)
+        rows = samples.indices("train", fold=self.fold, part=part)
+        return rows if self.outer is None else rows[samples.numpy("fold")[rows] != self.outer]
 
     def train_dataloader(self) -> EpochLoader:
         """Training batches, in an order that seed and epoch decide."""
         augmented = not self.options.augmentation.is_identity
         dataset = self.dataset("train", draws=Draws(self.seed, DRAWS) if augmented else None)
-        batches = self._training_batches(len(dataset), dataset.labels)
+        batches = self._training_batches(dataset.rows)
         return EpochLoader(dataset, batches, self.options.loader.arguments())
 
     def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
@@ -196,6 +223,12 @@ class MMLDataModule(LightningDataModule):
         batch["image"] = image.sub(means).div_(stds)
         return batch
 
+    def _statistics_of(self, rows: NDArray[np.int64]) -> Statistics:
+        found = ChannelStatistics(self.channels)
+        for start in range(len(rows)):
+            found.add(self._source.images(rows[start : start + 1])[0])
+        return found.means, found.stds
+
     def _check_sizes(self) -> None:
         sizes = self._created.sizes
         unequal = (sizes.min_height, sizes.min_width) != (sizes.max_height, sizes.max_width)
@@ -207,8 +240,8 @@ class MMLDataModule(LightningDataModule):
                 "preprocessing with a size, as preprocessing=default."
             )
 
-    def _training_batches(self, samples: int, labels: NDArray[Any] | None) -> EpochBatches:
-        order = self.options.sampling.order(samples, labels, self.seed)
+    def _training_batches(self, rows: NDArray[np.int64]) -> EpochBatches:
+        order = self.options.sampling.order(self.description, rows, self.seed)
         rank, world_size = _rank_and_world_size()
         drop_last = self.options.loader.drop_last
         return EpochBatches(order, self.batch_size, drop_last=drop_last, rank=rank, world_size=world_size)
@@ -247,6 +280,7 @@ def create_datamodule(
     data_root: Path,
     fold: int | None,
     seed: int,
+    outer: int | None = None,
     normalisation: Statistics | None = None,
 ) -> MMLDataModule:
     """Make the data module of a task.
@@ -258,6 +292,7 @@ def create_datamodule(
         data_root: The data folder.
         fold: The fold that validates; None trains on all of the training split.
         seed: The seed of the step.
+        outer: Of nested validation: a further fold that is neither trained nor validated on.
         normalisation: What images are normalised by, where it is not the task's own.
 
     Raises:
@@ -270,6 +305,7 @@ def create_datamodule(
         data_root=data_root,
         fold=fold,
         seed=seed,
+        outer=outer,
         normalisation=normalisation,
     )
 

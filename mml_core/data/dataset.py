@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mml_core.data.sampling import BatchIndex, uniforms
+from mml_core.data.randomness import uniforms
+from mml_core.data.sampling import BatchIndex
 from mml_core.data.sources import SampleSource
 from mml_core.tasks.description import TaskType
 from mml_core.tasks.samples import SampleTable

@@ -83,8 +83,8 @@ def prepare_task(
         description: The task as it was created: without tags, not preprocessed.
         preprocessing: What is done to every image and mask.
         workers: Threads that decode.
-        verify: Whether every byte of a store that is there is compared with its checksums; otherwise sizes and
-            the manifest decide whether it is made anew, and a chunk is checked when it is used.
+        verify: Whether every byte of a store that is there is compared with its checksums; otherwise sizes
+            and manifest decide whether it is made anew, and a chunk is checked when it is used.
         advance: Called with the number of samples that were finished since the last call.
 
     Raises:

@@ -1,32 +1,22 @@
-"""Which samples an epoch shows, in which order: functions of seed and epoch alone."""
+"""Which samples an epoch shows, and how they are cut into batches."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mml_core.data.errors import LoaderError
+from mml_core.data.orders import Balanced, BySubject, EpochOrder, Sequential, Shuffled, Weighted
 from mml_core.errors import near_matches
+from mml_core.tasks.description import TaskDescription, TaskType
 
-SAMPLERS = ("shuffle", "balanced", "sequential")
+SAMPLERS = ("shuffle", "balanced", "weighted", "subjects", "sequential")
 DROP_LAST = ("single", True, False)
-
-
-class EpochOrder(Protocol):
-    """The samples of an epoch, as positions in a dataset."""
-
-    def __len__(self) -> int:
-        """How many samples an epoch has."""
-        ...
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """The samples of one epoch, in the order they are shown."""
-        ...
+BALANCED = "balanced"
 
 
 class BatchIndex(NamedTuple):
@@ -43,105 +33,22 @@ class BatchIndex(NamedTuple):
     positions: NDArray[np.int64]
 
 
-def bits(purpose: str, seed: int, epoch: int, count: int, skip: int = 0) -> NDArray[np.uint64]:
-    """Random 64-bit words: a function of the arguments alone, on every machine and NumPy version.
-
-    Args:
-        purpose: Keeps apart what is drawn for different ends.
-        seed: The seed of the step.
-        epoch: The epoch.
-        count: How many words.
-        skip: So many blocks of four words are left out at the beginning.
-    """
-    key = int.from_bytes(hashlib.sha256(f"{purpose}:{seed}".encode()).digest()[:8], "little")
-    stream = np.random.Philox(key=np.array([key, epoch], dtype=np.uint64))
-    stream.advance(skip)
-    return np.asarray(stream.random_raw(count), dtype=np.uint64)
-
-
-def uniforms(
-    purpose: str, seed: int, epoch: int, positions: NDArray[np.int64], count: int
-) -> NDArray[np.float32]:
-    """Random numbers in [0, 1), (B, ``count``), of which each row depends on its own position alone."""
-    if not len(positions):
-        return np.zeros((0, count), dtype=np.float32)
-    blocks = -(-count // 4)
-    first = int(positions.min())
-    span = int(positions.max()) - first + 1
-    words = bits(purpose, seed, epoch, span * blocks * 4, skip=first * blocks)
-    rows = words.reshape(span, blocks * 4)[positions - first, :count]
-    drawn: NDArray[np.float32] = (rows >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
-    return drawn
-
-
-@dataclass(frozen=True)
-class Sequential:
-    """Every sample once, in the order of the sample table."""
-
-    samples: int
-
-    def __len__(self) -> int:
-        return self.samples
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """The same in every epoch."""
-        return np.arange(self.samples, dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class Shuffled:
-    """Every sample at most once, in an order that seed and epoch decide."""
-
-    samples: int
-    seed: int
-    num_samples: int
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """The order of one epoch; the first ``num_samples`` of a permutation."""
-        words = bits("order", self.seed, epoch, self.samples)
-        return np.argsort(words, kind="stable").astype(np.int64, copy=False)[: self.num_samples]
-
-
-@dataclass(frozen=True)
-class Balanced:
-    """Every class equally often on average, samples drawn with replacement.
-
-    Args:
-        labels: Class of each sample of the dataset.
-    """
-
-    labels: NDArray[np.integer[Any]]
-    seed: int
-    num_samples: int
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """The draws of one epoch."""
-        by_class = np.argsort(self.labels, kind="stable").astype(np.int64, copy=False)
-        _, starts, counts = np.unique(self.labels[by_class], return_index=True, return_counts=True)
-        words = bits("balanced", self.seed, epoch, 2 * self.num_samples).reshape(2, -1)
-        chosen = words[0] % np.uint64(len(counts))
-        within = words[1] % counts[chosen].astype(np.uint64)
-        drawn: NDArray[np.int64] = by_class[starts[chosen] + within.astype(np.int64)]
-        return drawn
-
-
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
     """The ``sampling`` group of the configuration.
 
     Attributes:
-        name: ``shuffle``, ``balanced`` or ``sequential``.
-        num_samples: Samples of an epoch; None for as many as there are.
+        name: ``shuffle``, ``balanced``, ``weighted``, ``subjects`` or ``sequential``.
+        num_samples: Samples of an epoch; None for as many as there are, or as there are subjects.
+        column: Of ``weighted``: the column of the sample table that decides; None for the class.
+        weights: Of ``weighted``: a weight for each class or value of the column; ``balanced`` for the inverse
+            of how often it occurs; None where the column holds the weights themselves.
     """
 
     name: str = "shuffle"
     num_samples: int | None = None
+    column: str | None = None
+    weights: Mapping[str, float] | str | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> SamplingOptions:
@@ -150,42 +57,121 @@ class SamplingOptions:
         Raises:
             LoaderError: A key is unknown or a value impossible.
         """
+        known = [field.name for field in fields(cls)]
         for key in config:
-            if key not in ("name", "num_samples"):
-                near = near_matches(str(key), ("name", "num_samples"))
-                raise LoaderError(f"sampling has no key '{key}'; there are name and num_samples.{near}")
+            if key not in known:
+                near = near_matches(str(key), known)
+                raise LoaderError(f"sampling has no key '{key}'; there are {', '.join(known)}.{near}")
         options = cls(**{str(key): value for key, value in config.items()})
         if options.name not in SAMPLERS:
             near = near_matches(str(options.name), SAMPLERS)
             raise LoaderError(f"sampling.name is {options.name!r}; it can be {', '.join(SAMPLERS)}.{near}")
-        if options.num_samples is not None and options.num_samples < 1:
-            raise LoaderError(
-                f"sampling.num_samples is {options.num_samples}; at least 1 is needed, or null."
-            )
+        wanted = options.num_samples
+        if wanted is not None and (not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1):
+            raise LoaderError(f"sampling.num_samples is {wanted!r}; at least 1 is needed, or null.")
+        options._check_weights()
         return options
 
-    def order(self, samples: int, labels: NDArray[Any] | None, seed: int) -> EpochOrder:
+    def order(self, task: TaskDescription, rows: NDArray[np.int64], seed: int) -> EpochOrder:
         """The order of a dataset's epochs.
 
         Args:
-            samples: Length of the dataset.
-            labels: Class of each sample; None where a sample is not of one class.
+            task: The task.
+            rows: Which rows of its sample table the dataset has.
             seed: Seed of the step.
 
         Raises:
             LoaderError: The task or its size does not allow this way of sampling.
         """
+        samples = len(rows)
         wanted = samples if self.num_samples is None else self.num_samples
+        if not samples:
+            return Sequential(0)
         if self.name == "balanced":
-            if labels is None:
-                raise LoaderError("sampling=balanced needs a classification task: choose sampling=default.")
-            return Balanced(labels, seed, wanted if samples else 0)
+            return Balanced(_labels(task, "sampling=balanced")[rows], seed, wanted)
+        if self.name == "weighted":
+            return Weighted(self._weights_of(task, rows), seed, wanted)
+        if self.name == "subjects":
+            subjects = _subjects(task, rows)
+            return BySubject(subjects, seed, self.num_samples or int(subjects.max()) + 1)
         if wanted > samples:
             raise LoaderError(
                 f"sampling.num_samples is {wanted}, there are {samples}: lower it, or choose "
                 "sampling=balanced, which draws with replacement."
             )
         return Sequential(wanted) if self.name == "sequential" else Shuffled(samples, seed, wanted)
+
+    def _check_weights(self) -> None:
+        if self.name != "weighted":
+            if self.weights is not None or self.column is not None:
+                key = "weights" if self.weights is not None else "column"
+                raise LoaderError(
+                    f"sampling.{key} is for sampling=weighted, found sampling.name={self.name}."
+                )
+            return
+        if self.weights is None and self.column is None:
+            raise LoaderError(
+                "sampling=weighted needs sampling.weights, as {benign: 1, malignant: 5} or balanced, or "
+                "sampling.column, the column of the sample table that holds the weights."
+            )
+        if isinstance(self.weights, Mapping):
+            for key, weight in self.weights.items():
+                if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight >= 0:
+                    raise LoaderError(f"sampling.weights.{key} is {weight!r}; a number from 0 is needed.")
+        elif self.weights not in (None, BALANCED):
+            raise LoaderError(
+                f"sampling.weights is {self.weights!r}; it can be balanced, null, or a weight for each value."
+            )
+
+    def _weights_of(self, task: TaskDescription, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        values = self._values(task, rows)
+        if self.weights is None:
+            weights = np.array([self._number(value) for value in values], dtype=np.float64)
+        else:
+            names, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+            if isinstance(self.weights, Mapping):
+                given = {str(key): float(weight) for key, weight in self.weights.items()}
+                weights = np.array([self._chosen(given, str(name)) for name in names])[codes]
+            else:
+                weights = (1 / counts)[codes]
+        if not weights.sum() > 0:
+            raise LoaderError(
+                f"sampling=weighted gives all training samples of task '{task.name}' the weight 0: raise one."
+            )
+        return weights
+
+    def _values(self, task: TaskDescription, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+        """What decides over the weight of each sample, as text; a class by its name."""
+        if self.column is None:
+            classes = [task.idx_to_class.get(str(label), str(label)) for label in range(task.num_classes)]
+            labels = _labels(task, "sampling.weights without sampling.column")[rows]
+            named: NDArray[np.str_] = np.array([*classes, ""])[labels]
+            return named
+        if self.column not in task.samples.column_names:
+            near = near_matches(self.column, task.samples.column_names)
+            known = ", ".join(task.samples.column_names)
+            raise LoaderError(
+                f"sampling.column is '{self.column}', but task '{task.name}' has the columns {known}.{near}"
+            )
+        return np.array([str(value) for value in task.samples.take(rows).column(self.column).to_pylist()])
+
+    def _chosen(self, given: Mapping[str, float], name: str) -> float:
+        if name not in given:
+            near = near_matches(name, list(given))
+            raise LoaderError(f"sampling.weights has no weight for '{name}', which samples are of.{near}")
+        return given[name]
+
+    def _number(self, value: str) -> float:
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight < np.inf:
+            raise LoaderError(
+                f"sampling.column '{self.column}' has the value '{value}': numbers from 0 "
+                "are needed, or sampling.weights with a weight for each value."
+            )
+        return weight
 
 
 class EpochBatches:
@@ -249,3 +235,22 @@ class EpochBatches:
             self.drop_last is False and self._rank < rest
         )  # when training, all ranks need as many batches
         return whole + bool(shared)
+
+
+def _labels(task: TaskDescription, what: str) -> NDArray[Any]:
+    if task.task_type is not TaskType.CLASSIFICATION:
+        raise LoaderError(f"{what} needs a classification task: choose sampling=default.")
+    return task.samples.numpy("label")
+
+
+def _subjects(task: TaskDescription, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of each sample's subject; a sample of none is one of its own."""
+    names = task.samples.take(rows).column("group").to_pylist()
+    if not any(name is not None for name in names):
+        raise LoaderError(
+            f"sampling=subjects: task '{task.name}' does not say of which subject its samples are; create it "
+            "with a group for each sample, or choose sampling=default."
+        )
+    numbers: dict[Any, int] = {}
+    keys = [(row, None) if name is None else name for row, name in enumerate(names)]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)

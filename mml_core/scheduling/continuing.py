@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SAFE = (
     "executor",
+    "loader.cache",
     "loader.num_workers",
     "loader.persistent_workers",
     "loader.pin_memory",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def make_task(tmp_path: Path) -> MakeTask:
         bit_depth: int = 8,
         classes: int = 3,
         seed: int = 0,
+        groups: Sequence[str | None] = (None,),
     ) -> TaskDescription:
         data = tmp_path / "data"
         root = data / "datasets" / name
@@ -60,6 +61,7 @@ def make_task(tmp_path: Path) -> MakeTask:
             "image": [f"{row}{suffix}" for row in range(samples)],
             "split": ["test" if row % 5 == 4 else "train" for row in range(samples)],
             "fold": [-1 if row % 5 == 4 else row % 2 for row in range(samples)],
+            "group": [groups[row % len(groups)] for row in range(samples)],
         }
         for row, extent in enumerate(extents):
             pixels = generator.integers(
