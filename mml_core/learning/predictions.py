@@ -90,7 +90,7 @@ def predict(
     trainer: Trainer,
     model: MMLModule,
     datamodule: MMLDataModule,
-    part: Literal["train", "val", "test", "unlabelled"],
+    part: Literal["train", "val", "outer", "test", "unlabelled"],
     *,
     fold: int,
 ) -> Predictions:
