@@ -12,8 +12,10 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
+from weakref import WeakKeyDictionary
 
 import msgspec
 from omegaconf import OmegaConf
@@ -26,6 +28,10 @@ from mml_core.storage.hashing import digest, sha256_file
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
 
+UNKNOWN = ""
+"""Stands for the hash of sources that cannot be told: no step is taken over on the strength of it."""
+
+_first_hash: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
 _SOURCES = (".py", ".yaml", ".yml")
 _GIT_SECONDS = 10
 
@@ -47,7 +53,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         versions: Distribution to version: mml, the plugins that the run uses, and what these require; Python.
-        code: Distribution, or module, to the hash of its sources.
+        code: Distribution, or module, to the hash of its sources; `UNKNOWN` where they cannot be told.
         git: Distribution that is installed to be edited to the state of its repository.
     """
 
@@ -81,6 +87,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     def difference(self, now: Environment) -> str:
         """Return what of code and versions is not the same now, in words; empty: nothing."""
         for name in sorted({*self.code, *now.code}):
+            if UNKNOWN in (self.code.get(name), now.code.get(name)):
+                return f"nobody can tell whether the code of {name} is the same"
             if self.code.get(name) != now.code.get(name):
                 return f"the code of {name} differs"
         for name in sorted({*self.versions, *now.versions}):
@@ -104,13 +112,15 @@ def environment_of(cfg: Any, plugins: PluginManager, scheduler: type) -> Environ
     if own.partition(".")[0] not in packages.values():
         packages[own] = own.partition(".")[0]
     known = set(packages.values())
-    folders = {name: _places(package) for name, package in packages.items()}
-    folders |= {module: _file_of(module) for module in bases if module.partition(".")[0] not in known}
+    code = {name: _code_of(package, _places(package)) for name, package in packages.items()}
+    for module in bases:
+        if module.partition(".")[0] not in known and module not in sys.builtin_module_names:
+            code[module] = _code_of(module, _file_of(module))
     installed = [found for found in map(_distribution, used) if found is not None]
     states = {each.metadata["Name"]: _git_state(each) for each in installed}
     return Environment(
         versions={"python": ".".join(platform.python_version_tuple()[:2]), **_versions(installed)},
-        code={name: _hash_of(places) for name, places in sorted(folders.items()) if places},
+        code=dict(sorted(code.items())),
         git={name: state for name, state in sorted(states.items()) if state is not None},
     )
 
@@ -158,6 +168,14 @@ def _file_of(module: str) -> list[Path]:
     return [Path(file)] if file else []
 
 
+def _code_of(module: str, places: list[Path]) -> str:
+    """Hash the sources of a module; what was typed in has none, and edited ones are not what was imported."""
+    found, imported = _hash_of(places), sys.modules.get(module)
+    if imported is not None and _first_hash.setdefault(imported, found) != found:
+        return UNKNOWN
+    return found
+
+
 def _hash_of(places: Iterable[Path]) -> str:
     found: dict[str, str] = {}
     for place in places:
@@ -165,7 +183,7 @@ def _hash_of(places: Iterable[Path]) -> str:
             status = path.stat()
             name = path.relative_to(place).as_posix() if path != place else path.name
             found[name] = _hash_file(path, status.st_mtime_ns, status.st_size)
-    return digest(found)
+    return digest(found) if found else UNKNOWN
 
 
 def _sources(place: Path) -> Iterator[Path]:

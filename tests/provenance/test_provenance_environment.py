@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from omegaconf import OmegaConf
@@ -51,6 +53,35 @@ def test_each_source_of_a_plugin_counts(inline_plugin: InlinePlugins, file: str)
 
     assert first.difference(second) == "the code of mml-plugin-own differs"
     assert first.code["mml-core"] == second.code["mml-core"]
+
+
+@pytest.mark.parametrize("file", [None, "<stdin>", "library.zip/typed.py"])
+def test_code_without_a_file_is_the_same_as_no_other(
+    monkeypatch: pytest.MonkeyPatch, file: str | None
+) -> None:
+    typed = ModuleType("__typed__")
+    monkeypatch.setitem(sys.modules, typed.__name__, typed)
+    if file is not None:
+        typed.__file__ = file
+    exec("class Own: pass", vars(typed))
+    made = environment_of(OmegaConf.create({}), PluginManager(), typed.Own)
+
+    assert made.difference(made) == "nobody can tell whether the code of __typed__ is the same"
+
+
+def test_sources_that_were_edited_since_they_were_imported_are_not_those_that_run(
+    inline_plugin: InlinePlugins, mml_project: MMLProject
+) -> None:
+    first = environment(inline_plugin)
+    cfg = OmegaConf.create({"mode": {"name": "own", "scheduler": {"_target_": "mml_own.scheduler.Own"}}})
+    from mml_own.scheduler import Own
+
+    (mml_project.site / "mml_own/scheduler.py").write_text(f"{SCHEDULER}# edited\n")
+    edited = environment_of(cfg, PluginManager.discover(), Own)
+
+    for told in (first.difference(edited), edited.difference(environment(inline_plugin))):
+        assert told == "nobody can tell whether the code of mml-plugin-own is the same"
+    assert first.difference(environment(inline_plugin)) == ""
 
 
 def test_what_is_no_source_does_not_count(inline_plugin: InlinePlugins) -> None:
