@@ -11,6 +11,7 @@ from mml_core.learning.factory import pipeline_of, recipe_of
 from mml_core.learning.optimisation import build_optimizer, build_schedule
 from mml_core.learning.options import OptionError, section
 from mml_core.learning.outputs import TaskOutput
+from mml_core.learning.parameter_groups import trained_parameters
 from mml_core.learning.trainer import check_trainer
 
 if TYPE_CHECKING:
@@ -54,5 +55,6 @@ def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> 
         if network not in tried:
             tried.append(network)
             model = network.build(plugins, recipe)
-            optimizer = build_optimizer(model.parameters(), recipe.optimizer)
+            parameters = trained_parameters(model.network, model.heads, recipe.optimizer)
+            optimizer = build_optimizer(parameters, recipe.optimizer)
             build_schedule(optimizer, recipe.lr_scheduler, total_steps=100, total_epochs=100)

@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mml_core.errors import MMLError
 from mml_core.learning.heads import RegressionHead, build_head, head_key
 from mml_core.learning.image_metrics import image_scores, needs_surface
 from mml_core.learning.losses import build_loss
 from mml_core.learning.metrics import compute_metrics, metric_names
-from mml_core.learning.optimisation import build_optimizer, build_schedule, validate_schedule
+from mml_core.learning.optimisation import validate_schedule
+from mml_core.learning.optimised import ModelError, OptimisedModule, Recipe
 from mml_core.learning.outputs import REGRESSION, SEGMENTATION, TaskOutput
 from mml_core.learning.predictions import mask_type
 
-
-class ModelError(MMLError):
-    """A model cannot serve the tasks, or the batch, it was given."""
+__all__ = ["MMLModule", "ModelError", "Recipe"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How a model is trained: the resolved config groups of that name.
-
-    Attributes:
-        optimizer: ``{name, lr, …}``.
-        lr_scheduler: ``{name, interval, …}``.
-        loss: Task type → ``{name, kwargs}``.
-        metrics: Task type → names.
-    """
-
-    optimizer: dict[str, Any]
-    lr_scheduler: dict[str, Any] = field(default_factory=dict)
-    loss: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-
-
-class MMLModule(LightningModule):
+class MMLModule(OptimisedModule):
     """A network with one head per task.
 
     A batch is ``{"image": (B, C, H, W), "target": …, "index": (B)}`` for a model of one task, or
@@ -59,16 +38,11 @@ class MMLModule(LightningModule):
     def __init__(
         self, network: nn.Module, outputs: Sequence[TaskOutput], recipe: Recipe | None = None
     ) -> None:
-        super().__init__()
         feature_dim = getattr(network, "feature_dim", None)
         _check_outputs(outputs, feature_dim)
-        self.network = network
+        heads = {head_key(output.task): build_head(output, feature_dim) for output in outputs}
+        super().__init__(network, nn.ModuleDict(heads), recipe)
         self.outputs = {output.task: output for output in outputs}
-        self.heads = nn.ModuleDict(
-            {head_key(output.task): build_head(output, feature_dim) for output in outputs}
-        )
-        self.recipe = recipe
-        self.schedule_for_fit = True  # a learning-rate search puts its own schedule in place
         # Losses are no submodules: class weights come from the config, not from a weights file.
         self._losses: dict[str, nn.Module] = {}
         self._metrics: dict[str, tuple[str, ...]] = {}
@@ -78,15 +52,6 @@ class MMLModule(LightningModule):
             for output in outputs:
                 self._losses[output.task] = build_loss(output.task_type, recipe.loss)
                 self._metrics[output.task] = metric_names(recipe.metrics, output.task_type)
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate the recipe starts or peaks with."""
-        return float(self._trained().optimizer["lr"])
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._trained().optimizer["lr"] = float(value)
 
     def head(self, task: str) -> nn.Module:
         """Return the head of a task.
@@ -208,27 +173,6 @@ class MMLModule(LightningModule):
             predicted[task] = {name: tensor.cpu() for name, tensor in found.items()}
         return predicted
 
-    @override
-    def configure_optimizers(self) -> Any:
-        """Make optimiser and schedule of the recipe for the length of this fit."""
-        recipe = self._trained()
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = build_optimizer(trained, recipe.optimizer)
-        if not self.schedule_for_fit or (recipe.lr_scheduler.get("name") or "none") == "none":
-            return optimizer
-        trainer = self.trainer
-        steps = trainer.estimated_stepping_batches
-        if steps == float("inf"):
-            raise ModelError("The learning-rate schedule needs an end: set trainer.max_epochs or max_steps.")
-        schedule = build_schedule(
-            optimizer,
-            recipe.lr_scheduler,
-            total_steps=int(steps),
-            total_epochs=int(trainer.max_epochs or 1),
-            validated_every=int(trainer.check_val_every_n_epoch or 1),
-        )
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
-
     def _place_losses(self) -> None:
         for loss in self._losses.values():
             loss.to(self.device, _at_least_float32(self.dtype))
@@ -270,11 +214,6 @@ class MMLModule(LightningModule):
 
     def _log(self, name: str, value: Tensor, size: int, *, bar: bool = False) -> None:
         self.log(name, value.detach(), on_step=False, on_epoch=True, prog_bar=bar, batch_size=size)
-
-    def _trained(self) -> Recipe:
-        if self.recipe is None:
-            raise ModelError("The model was loaded for prediction only; create it with a config to train it.")
-        return self.recipe
 
 
 def _at_least_float32(dtype: Any) -> torch.dtype:  # Lightning's annotation of its dtype allows a str

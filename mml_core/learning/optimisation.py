@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedules
 
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known
+from mml_core.learning.parameter_groups import GroupRule
 from mml_core.learning.selection import Monitor
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -27,18 +28,22 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 INTERVALS = ("step", "epoch")
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], config: dict[str, Any]) -> torch.optim.Optimizer:
+def build_optimizer(
+    parameters: Iterable[nn.Parameter] | list[dict[str, Any]], config: dict[str, Any]
+) -> torch.optim.Optimizer:
     """Make the optimiser.
 
     Args:
-        parameters: What it updates.
-        config: ``{name, lr, …}``; whatever follows is an argument of the optimiser of ``torch.optim``.
+        parameters: What it updates, or groups of it (see ``trained_parameters``).
+        config: ``{name, lr, …}``; whatever follows, but ``layer_decay`` and ``decay_norms_and_biases``, is an
+            argument of the optimiser of ``torch.optim``.
 
     Raises:
         OptionError: If the name or an argument is unknown or refused.
     """
     options = dict(config)
     factory: type[torch.optim.Optimizer] = choose("optimizer", options.pop("name", None), OPTIMIZERS)
+    GroupRule.pop_from(options)
     require_arguments("optimizer", factory, options, managed=("params",))
     if isinstance(options.get("betas"), list):
         options["betas"] = tuple(options["betas"])

@@ -35,6 +35,7 @@ WARNINGS = (
     r"You are using `torch.load` with `weights_only=False`",
     r"Starting from v1.9.0, `tensorboardX` has been removed",
     r"You defined a `validation_step` but have no `val_dataloader`",
+    r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen parts
     r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`",
 )
 LOGGERS = (

@@ -9,6 +9,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
+from mml_core.learning.parameter_groups import RATE_FACTOR
+
 SMOOTHING = 0.98  # of the running average that decides whether the loss has diverged
 DIVERGED = 4.0  # the test ends when that average is this many times its best
 
@@ -43,7 +45,7 @@ class RangeTest(Callback):
     ) -> None:
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self._rate(len(self.losses))
+                group["lr"] = self._rate(len(self.losses)) * group.get(RATE_FACTOR, 1.0)
 
     @override
     def on_train_batch_end(

@@ -21,6 +21,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from mml_core.learning.best_weights import BestWeights
 from mml_core.learning.factory import recipe_of
 from mml_core.learning.history import History
+from mml_core.learning.layers import layers_of
 from mml_core.learning.module import MMLModule
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.progress import RichBar
@@ -84,6 +85,22 @@ class Module(MMLModule):
         self.log("train/accuracy", self.accuracy, on_step=True, on_epoch=True)
         self.log("train/worst", loss, reduce_fx="max", on_step=False, on_epoch=True)
         return loss
+
+
+class Layered(Module):
+    """Has two layers that learn at different rates."""
+
+    def __init__(self, recipe: Any) -> None:
+        super().__init__(recipe)
+        self.network.layers.insert(0, nn.Conv2d(1, 1, 1))
+
+
+class Probe(Module):
+    """Trains its head alone."""
+
+    def __init__(self, recipe: Any) -> None:
+        super().__init__(recipe)
+        self.freeze_layers(layers_of(self.network))
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +255,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "best weights": {"callbacks": keep_best, "trainer__max_epochs": 3, "trainer__val_check_interval": 2},
     "mixed precision": {"trainer__precision": "bf16-mixed"},
     "scaled loss": {"callbacks": lambda: [Scaled()]},
+    "rates by layer": {
+        "optimizer": {"name": "adamw", "lr": 0.1, "layer_decay": 0.5, "decay_norms_and_biases": False},
+        "module": Layered,
+    },
+    "frozen layers": {"module": Probe},
     "loading anew": {"trainer__reload_dataloaders_every_n_epochs": 1},
 }
 

@@ -162,7 +162,7 @@ def test_a_search_is_a_step_of_each_task_with_a_result_of_its_own(
         used.append(config["lr"])
         return original(parameters, config)
 
-    monkeypatch.setattr("mml_core.learning.module.build_optimizer", build_optimizer)
+    monkeypatch.setattr("mml_core.learning.optimised.build_optimizer", build_optimizer)
     result = train("a", "task_list=[tiny,other]", "tune.lr=true", "tune.steps=20", "mode.subroutines=[train]")
     assert result.code == 0, result.err
     steps = plan(mml_project, "a")
