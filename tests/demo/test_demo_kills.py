@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ pytest_plugins = ["mml_core.testing.fixtures"]
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.sh"
 KILLS = 10
+START = 2  # seconds, less than a process takes to come to its first step
 LEAST = {
     ("digits", "accuracy"): 0.95,
     ("digits_parity", "accuracy"): 0.95,
@@ -53,7 +55,9 @@ def test_g01_g02_ten_kills_change_nothing(mml_process, mml_project, capsys):
         assert result.code == 0, result.err
     at = train.index("--proj") + 1
     whole, killed = ([*train[:at], name, *train[at + 1 :]] for name in ("whole", "killed"))
+    started = time.monotonic()
     result = mml_process(*whole, timeout=1200)
+    between = (time.monotonic() - started) / KILLS  # so that the killed run is not done before the last kill
     assert result.code == 0, result.err
     reached = scores(result.out)
     for (task, metric), least in LEAST.items():
@@ -68,8 +72,8 @@ def test_g01_g02_ten_kills_change_nothing(mml_process, mml_project, capsys):
     for kill in range(KILLS):
         process = mml_process.start(*command)
         try:
-            process.communicate(timeout=moments.uniform(2, 25))
-            pytest.fail(f"the run ended before kill {kill + 1}: give it more to do")
+            _, errors = process.communicate(timeout=START + moments.uniform(0, between))
+            pytest.fail(f"the run ended before kill {kill + 1}, with code {process.returncode}: {errors}")
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
