@@ -224,7 +224,7 @@ def interval_of(value: float, drawn: Array, left_out: Array | None, confidence: 
 def p_value_of_zero(value: float, drawn: Array, left_out: Array | None) -> float:
     """Return the two-sided p-value of a value being 0: the level at which its interval begins to hold 0.
 
-    Of B resamples the smallest is about 2 / (B + 1), since the sample itself counts as one of them (Davison
+    Of B resamples the smallest is 2 / (B + 1), since the sample itself counts as one of them (Davison
     and Hinkley, 1997).
 
     Args:
@@ -243,7 +243,8 @@ def p_value_of_zero(value: float, drawn: Array, left_out: Array | None) -> float
     below, above = (
         min(least * (1 + float(side.sum())), 1 - least) for side in (known <= 0, known >= 0)
     )  # a share of 1 would have no quantile
-    return min(1.0, 2 * min(correction.undo(below), 1 - correction.undo(1 - above)))
+    p_value = 2 * min(correction.undo(below), 1 - correction.undo(1 - above))
+    return min(1.0, max(p_value, 2 * least))
 
 
 @dataclass(frozen=True, kw_only=True)
