@@ -43,13 +43,13 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
     if args.continue_run:
         run = summarise(RunDirectory(find_run(folder, args.continue_run)))
     else:
-        runs = [each for each in list_runs(folder) if mode in (None, each.mode)]
+        runs = [each for each in list_runs(folder) if mode in (None, each.mode) or _may_be_any(each)]
         if not runs and mode is None:
             raise UsageError(f"The project '{project}' has no run to continue; start one with --mode=NAME.")
         if not runs:
             return None
         run = _newest(runs)
-    if mode not in (None, run.mode):
+    if mode not in (None, run.mode) and not _may_be_any(run):
         raise UsageError(f"The run {run.id} is of the mode '{run.mode}', not '{mode}'; leave --mode out.")
     if args.plan:
         from mml_core.cli.planning import show_stored_plan
@@ -64,6 +64,11 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
     with logging_on_console(), logging_to(run.path):
         outcome = continue_run(run.path, rest, plugins, accept_changes=args.accept_changes)
     return report(outcome, debug=args.debug)
+
+
+def _may_be_any(run: RunSummary) -> bool:
+    """Tell a run whose description is damaged: it may be of any mode, so it is named and not passed over."""
+    return run.status == "damaged" and not run.mode
 
 
 def _newest(runs: Sequence[RunSummary]) -> RunSummary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -81,23 +82,27 @@ def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:
 
     from mml_core.schedulers.tables import show
     from mml_core.scheduling.planning import plan_of_run
-    from mml_core.scheduling.run_directory import RunDirectory
+    from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
     from mml_core.scheduling.runs import find_run, summarise
+    from mml_core.scheduling.sealed import DamagedRecordError
 
     path = find_run(project, name)
     run = RunDirectory(path)
-    row, steps, failures = _row(summarise(run)), plan_of_run(path), run.failures()
-    info = run.info()
-    row |= {"started_by": info.command, "versions": info.versions}
-    sessions = [
-        {
-            "session": datetime.fromtimestamp(each.started).isoformat(" ", "seconds"),
-            "by": each.owner,
-            "overrides": each.overrides,
-            "accepted": each.accepted,
-        }
-        for each in info.sessions
-    ]
+    row, steps, sessions, failures = _row(summarise(run)), [], [], run.failures()
+    with suppress(DamagedRecordError):  # the state says so
+        steps = plan_of_run(path)
+    with suppress(RunDirectoryError):
+        info = run.info()
+        row |= {"started_by": info.command, "versions": info.versions}
+        sessions = [
+            {
+                "session": datetime.fromtimestamp(each.started).isoformat(" ", "seconds"),
+                "by": each.owner,
+                "overrides": each.overrides,
+                "accepted": each.accepted,
+            }
+            for each in info.sessions
+        ]
     failed = [{"step": each.name, "error": each.error} for each in failures]
     if as_json:
         content = {**row, "sessions": sessions, "plan": steps, "failures": failed}
@@ -105,9 +110,9 @@ def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:
         return 0
     show([{"what": what, "value": value} for what, value in row.items()], ("what", "value"), title=name)
     print()
-    show(sessions, ("session", "by", "overrides", "accepted"), title="sessions")
+    show(sessions, ("session", "by", "overrides", "accepted"), title="sessions", empty="not known")
     print()
-    show(steps, ("step", "waits_for", "needs", "state"), title="steps", empty="not planned yet")
+    show(steps, ("step", "waits_for", "needs", "state"), title="steps", empty="not known")
     if failed:
         print()
         show(failed, ("step", "error"), title="failed")

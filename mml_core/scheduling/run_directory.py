@@ -31,6 +31,13 @@ class RunDirectoryError(MMLError):
     """A folder is no run directory, or one that cannot be used."""
 
 
+def run_directories(project: Path) -> list[RunDirectory]:
+    """Return the runs of a project by name, those without a plan too; a removed one is none."""
+    folder = project / RUNS
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    return [RunDirectory(folder / name) for name in names if not name.startswith(".")]
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """The files of one run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from mml_core.files.cleanup import inside
 from mml_core.files.folders import remove_folder
 from mml_core.files.layout import Layout
 from mml_core.scheduling.claims import StepClaims
-from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
+from mml_core.scheduling.plan import Plan
+from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError, run_directories
 from mml_core.scheduling.sealed import DamagedRecordError
 from mml_core.storage.leases import Lease, read_owner
 
@@ -28,7 +30,7 @@ class RunSummary:
 
     Attributes:
         id: Name of its directory.
-        mode: Its mode.
+        mode: Its mode; empty where its description is damaged.
         status: ``running``, ``resumable``, ``failed``, ``done`` or ``damaged``.
         state: The status in words: who runs it, at which step it goes on, what failed.
         steps_done: How many steps are committed.
@@ -55,37 +57,33 @@ class RunSummary:
 
 def list_runs(project_path: Path) -> list[RunSummary]:
     """Return the runs of a project, oldest first."""
-    try:
-        names = sorted(entry.name for entry in (project_path / RUNS).iterdir())
-    except FileNotFoundError:
-        return []
     summaries = []
-    for name in names:
-        run = RunDirectory(project_path / RUNS / name)
-        try:
+    for run in run_directories(project_path):
+        with suppress(RunDirectoryError):  # made, and killed before it was described: it never began
             summaries.append(summarise(run))
-        except RunDirectoryError:  # made, and killed before it was described: it never began
-            continue
     return summaries
 
 
 def summarise(run: RunDirectory) -> RunSummary:
     """Return what can be said of a run; raise RunDirectoryError where it is none."""
-    info = run.info()
-    done_at, total, damage = None, 0, ""
+    info, done, plan, damage = None, None, None, ""
     try:
+        info = run.info()
         done = run.done()
-        done_at = done.finished if done is not None else None
         plan = run.load_plan()
-        total = len(plan) if plan is not None else 0
+    except RunDirectoryError as error:
+        if not run.plan_path.exists():
+            raise
+        damage = str(error)
     except DamagedRecordError as error:
         damage = str(error)
     steps_done = _committed(run)
+    steps = max(steps_done, _planned(run)) if plan is None else len(plan)
     failures = run.failures()
     go_on = run.continue_command
     if damage:
         status, state, go_on = "damaged", damage, ""
-    elif done_at is not None:
+    elif done is not None:
         status, state, go_on = "done", "done", ""
     elif (held := run.held()) is not None:
         owner = read_owner(held)
@@ -93,11 +91,22 @@ def summarise(run: RunDirectory) -> RunSummary:
     elif failures:
         status, state = "failed", f"failed: {failures[0].name}: {failures[0].error}"
     else:
-        status, state = "resumable", f"resumable at step {min(steps_done + 1, total)} of {total}"
-    end = done_at if done_at is not None else time.time() if status == "running" else _last_commit(run)
-    seconds = max(0.0, end - info.created)
+        status, state = "resumable", f"resumable at step {min(steps_done + 1, steps)} of {steps}"
+    created = info.created if info is not None else run.plan_path.stat().st_mtime
+    finished = done.finished if done is not None else None
+    end = finished if finished is not None else time.time() if status == "running" else _last_commit(run)
     return RunSummary(
-        run.id, info.mode, status, state, steps_done, total, info.created, done_at, seconds, go_on, run.path
+        id=run.id,
+        mode=info.mode if info is not None else "",
+        status=status,
+        state=state,
+        steps_done=steps_done,
+        steps=steps,
+        created=created,
+        finished=finished,
+        seconds=max(0.0, end - created),
+        command=go_on,
+        path=run.path,
     )
 
 
@@ -131,6 +140,14 @@ def remove_run(run: RunDirectory) -> None:
         gone = run.path.with_name(f".{run.id}.removed")
         run.path.rename(gone)
     shutil.rmtree(gone)
+
+
+def _planned(run: RunDirectory) -> int:
+    """Return how many steps the plan of a run has whose other files are damaged; 0 where that is, too."""
+    try:
+        return len(Plan.load(run.plan_path))
+    except (DamagedRecordError, OSError):
+        return 0
 
 
 def _last_commit(run: RunDirectory) -> float:

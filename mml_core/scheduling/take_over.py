@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError
 from mml_core.scheduling import values
 from mml_core.scheduling.changes import StructChange, stored_path
@@ -21,7 +20,7 @@ from mml_core.scheduling.fingerprints import difference
 from mml_core.scheduling.inputs import FileInput
 from mml_core.scheduling.ledger import Ledger, StepRecord, Taken
 from mml_core.scheduling.plan import FINISH, Plan
-from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.scheduling.run_directory import RunDirectory, run_directories
 from mml_core.scheduling.scope import StepScope
 from mml_core.storage.hashing import sha256_file
 
@@ -99,7 +98,7 @@ class Library:
 
     def __init__(self, projects: Sequence[Path], own: Path | None) -> None:
         self.projects = tuple(projects)
-        planned = [(_planned_at(run), run) for project in projects for run in _runs(project)]
+        planned = [(_planned_at(run), run) for project in projects for run in run_directories(project)]
         self._runs = [
             run
             for at, run in sorted(planned, key=lambda each: each[0], reverse=True)
@@ -237,11 +236,6 @@ def paths_in(changes: Iterable[StructChange]) -> list[str]:
     for change in changes:
         _moved(change, note)
     return list(found)
-
-
-def _runs(project: Path) -> Iterator[RunDirectory]:
-    folder = project / RUNS
-    return map(RunDirectory, folder.iterdir()) if folder.is_dir() else iter(())
 
 
 def _planned_at(run: RunDirectory) -> int:

@@ -8,20 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError
 from mml_core.scheduling.environments import Environment
 from mml_core.scheduling.ledger import Ledger, StepRecord
 from mml_core.scheduling.plan import Plan
-from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.scheduling.run_directory import RunDirectory, run_directories
 from mml_core.storage.hashing import sha256_file
 
 
 def runs_in(project: Path) -> list[RunDirectory]:
     """Return the runs of a project that have a plan, oldest name first."""
-    folder = project / RUNS
-    names = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [run for run in map(RunDirectory, names) if run.plan_path.exists()]
+    return [run for run in run_directories(project) if run.plan_path.exists()]
 
 
 def records_of(run: RunDirectory) -> Iterator[StepRecord]:
@@ -39,6 +36,7 @@ def damaged_records(project: Path) -> Iterator[tuple[Path, str]]:
     """Yield each record of a project's runs that is not what was written, with what is wrong."""
     for run in runs_in(project):
         try:
+            run.info()
             plan = run.load_plan()
             run.done()
         except (MMLError, OSError, msgspec.DecodeError) as error:

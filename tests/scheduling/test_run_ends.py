@@ -177,6 +177,47 @@ def test_g05_a_damaged_config_is_named_and_other_runs_are_shown(
     assert sorted(row["status"] for row in rows) == ["damaged", "done"]
 
 
+@pytest.mark.parametrize("content", [None, "", '{"id": 3}'])
+def test_g05_a_run_whose_description_is_damaged_is_shown_named_and_removed(
+    ends: Any, mml: Any, mml_project: Any, content: str | None
+) -> None:
+    assert ends("mark", "fail_once").code == 1
+    (run,) = mml_project.runs()
+    description = run / "run.json"
+    description.unlink()
+    if content is not None:
+        description.write_text(content)
+    (row,) = json.loads(mml("runs", "list", "--json").out)
+    assert (row["run"], row["status"], row["steps"]) == (run.name, "damaged", "1/3")
+    assert mml("runs", "show", run.name).code == 0
+    verified = mml("files", "verify")
+    assert (verified.code, "run.json cannot be read" in verified.out) == (1, True), verified
+    for command in ("--continue", f"--continue={run.name}", "--continue --mode=ends"):
+        refused = mml("run", *command.split())
+        assert (refused.code, "run.json cannot be read" in refused.err) == (2, True), refused
+    assert mml("runs", "rm", run.name, "--yes").code == 0
+    assert mml_project.runs() == []
+
+
+def test_g05_what_is_whole_of_a_run_with_a_damaged_plan_is_shown(
+    ends: Any, mml: Any, mml_project: Any
+) -> None:
+    assert ends("mark", "fail_once").code == 1
+    (run,) = mml_project.runs()
+    (run / "plan.json").write_text("{")
+    shown = mml("runs", "show", run.name)
+    assert (shown.code, "plan.json is damaged" in shown.out, "not yet" in shown.out) == (0, True, True), shown
+
+
+def test_a_run_whose_removal_was_killed_is_gone(ends: Any, mml: Any, mml_project: Any) -> None:
+    assert ends("fail_once").code == 1
+    (run,) = mml_project.runs()
+    run.rename(run.with_name(f".{run.name}.removed"))
+    assert json.loads(mml("runs", "list", "--json").out) == []
+    assert mml("run", "--continue").code == 2
+    assert "its run was removed" in mml("files", "prune").out
+
+
 def test_a_plan_can_be_shown_of_a_scheduler_that_uses_the_file_manager(ends: Any) -> None:
     planned = ends("note", options=("--plan",))
     assert planned.code == 0
