@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +14,21 @@ from typing_extensions import override
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TRAINABLE
 
+NOTHING_IGNORED = -100
+"""What torch's cross entropy takes for no class by default."""
+
 
 class PixelCrossEntropyLoss(nn.CrossEntropyLoss):
-    """Cross entropy of pixels, as a list of samples: CUDA's kernel for images is not deterministic."""
+    """Cross entropy of pixels, as a list of samples: CUDA's kernel for images is not deterministic.
+
+    A batch whose pixels are all ignored has a loss of 0, from which nothing is learned.
+    """
 
     @override
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compare logits (B, C, H, W) with a mask of class numbers (B, H, W)."""
+        if self.ignore_index != NOTHING_IGNORED and bool((target == self.ignore_index).all()):
+            return logits.sum() * 0.0
         return super().forward(logits.movedim(1, -1).flatten(0, -2), target.flatten())
 
 
@@ -34,6 +43,7 @@ class DiceCELoss(nn.Module):
         include_background: Whether class 0 counts in the Dice term.
         smooth: Added to numerator and denominator, so that an absent class gives 0 loss when left out.
         label_smoothing: Of the cross entropy.
+        ignore_index: A number in the masks that is no class: its pixels count in neither term.
     """
 
     def __init__(
@@ -44,18 +54,27 @@ class DiceCELoss(nn.Module):
         include_background: bool = False,
         smooth: float = 1e-5,
         label_smoothing: float = 0.0,
+        ignore_index: int = NOTHING_IGNORED,
     ) -> None:
         super().__init__()
         self.dice_weight = dice_weight
         self.ce_weight = ce_weight
         self.include_background = include_background
         self.smooth = smooth
-        self.cross_entropy = PixelCrossEntropyLoss(label_smoothing=label_smoothing)
+        self.cross_entropy = PixelCrossEntropyLoss(label_smoothing=label_smoothing, ignore_index=ignore_index)
+        self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Compare logits (B, C, H, W) with a mask of class numbers (B, H, W)."""
         probability = logits.softmax(1)
-        truth = functional.one_hot(target, logits.shape[1]).movedim(-1, 1).to(probability.dtype)
+        if self.ignore_index != NOTHING_IGNORED:
+            counted = target != self.ignore_index
+            known = torch.where(counted, target, 0)
+            probability = probability * counted.unsqueeze(1)
+            truth = functional.one_hot(known, logits.shape[1]) * counted.unsqueeze(-1)
+        else:
+            truth = functional.one_hot(target, logits.shape[1])
+        truth = truth.movedim(-1, 1).to(probability.dtype)
         if not self.include_background and logits.shape[1] > 1:
             probability, truth = probability[:, 1:], truth[:, 1:]
         overlap = (probability * truth).sum((2, 3))
@@ -74,16 +93,17 @@ BY_TYPE: dict[str, dict[str, Callable[..., nn.Module]]] = {
 OPTIONS = ("name", "kwargs", "target_channel")
 
 
-def build_loss(task_type: str, config: dict[str, Any]) -> nn.Module:
+def build_loss(task_type: str, config: dict[str, Any], ignore_index: int | None = None) -> nn.Module:
     """Make the loss of one task type.
 
     Args:
         task_type: Type of the task.
         config: The group ``loss``: task type → ``{name, kwargs, target_channel}``. With ``target_channel``
             a mask gets a channel axis (B, 1, H, W), as MONAI's losses want it.
+        ignore_index: A number in the masks of the task that is no class; None where each pixel has one.
 
     Raises:
-        OptionError: If the name or an argument is unknown.
+        OptionError: If the name or an argument is unknown, or the loss cannot leave pixels out.
     """
     require_known("loss", config, TRAINABLE)
     chosen = config.get(task_type)
@@ -102,6 +122,13 @@ def build_loss(task_type: str, config: dict[str, Any]) -> nn.Module:
     else:
         factory = choose(f"loss for {task_type} tasks", name, BY_TYPE[task_type])
     require_arguments(f"loss.{task_type}.kwargs", factory, kwargs)
+    if ignore_index is not None:
+        if "ignore_index" not in inspect.signature(factory).parameters:
+            raise OptionError(
+                f"The masks of the task have pixels to ignore ({ignore_index}), and loss.{task_type}.name"
+                f" '{name}' takes no 'ignore_index'; choose one of {', '.join(BY_TYPE[task_type])}."
+            )
+        kwargs.setdefault("ignore_index", ignore_index)
     for key in ("weight", "pos_weight"):
         if isinstance(kwargs.get(key), list):
             kwargs[key] = torch.tensor(kwargs[key], dtype=torch.float32)

@@ -236,3 +236,40 @@ def test_a_loss_of_the_net_itself_is_added_in_training() -> None:
     batch = {"image": torch.randn(2, 1, 4, 4), "target": torch.zeros(2, 4, 4, dtype=torch.int64)}
     loss, _ = model.batch_loss(batch)
     assert model.training_step(batch, 0).item() == pytest.approx(loss.item() + 5)
+
+
+def segmentation_loss(name: str, ignore_index: int | None = None, **kwargs: Any) -> torch.nn.Module:
+    chosen = {"semantic_segmentation": {"name": name, "kwargs": kwargs}}
+    return build_loss("semantic_segmentation", chosen, ignore_index)
+
+
+@pytest.mark.parametrize("name", ["dice_ce", "cross_entropy"])
+def test_ignored_pixels_have_no_part_in_the_loss(name: str) -> None:
+    loss = segmentation_loss(name, 255)
+    target = torch.randint(0, 3, (2, 4, 6), generator=generator())
+    logits = torch.randn(2, 3, 4, 6, generator=generator(1))
+    expected = segmentation_loss(name)(logits[..., :4], target[..., :4])
+    target[..., 4:] = 255
+    logits.requires_grad_()
+    found = loss(logits, target)
+    found.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert logits.grad is not None
+    assert not logits.grad[..., 4:].any()
+    assert logits.grad[..., :4].any()
+
+
+@pytest.mark.parametrize("name", ["dice_ce", "cross_entropy"])
+def test_a_batch_that_is_ignored_teaches_nothing(name: str) -> None:
+    logits = torch.randn(2, 3, 4, 4, generator=generator(), requires_grad=True)
+    loss = segmentation_loss(name, 255)(logits, torch.full((2, 4, 4), 255))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_a_loss_that_cannot_ignore_pixels_is_refused_where_there_are_some() -> None:
+    with pytest.raises(OptionError, match="takes no 'ignore_index'; choose one of dice_ce, cross_entropy"):
+        segmentation_loss("torch.nn:MSELoss", 255)
+    assert segmentation_loss("torch.nn:CrossEntropyLoss", 255).ignore_index == 255
