@@ -29,7 +29,10 @@ COMMANDS = {
     "config": ("mml_core.cli.config", "show config groups and where values come from"),
     "doctor": ("mml_core.cli.doctor", "print what holds on this machine, and why"),
 }
-SUBCOMMANDS = {("tasks", "add"): "mml_core.cli.tasks_add"}
+SUBCOMMANDS = {
+    ("tasks", "add"): "mml_core.cli.tasks_add",
+    ("tasks", "leakage"): "mml_core.cli.tasks_leakage",
+}
 """Words after a command that have a module of their own."""
 
 _PLACES = (

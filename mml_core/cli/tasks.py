@@ -1,6 +1,7 @@
 """List the tasks that are installed and those that can be created, and show one.
 
-`mml tasks add folder|csv|pairs …` makes a task of images of your own.
+`mml tasks add folder|csv|pairs …` makes a task of images of your own; `mml tasks leakage` finds images and
+subjects that tasks, their splits or their folds share.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's actions."""
     parser.add_argument(
-        "action", nargs="?", default="list", choices=("list", "show", "add"), help="list (default), show, add"
+        "action",
+        nargs="?",
+        default="list",
+        choices=("list", "show", "add", "leakage"),
+        help="list (default), show, add, leakage",
     )
     parser.add_argument("name", nargs="?", help="with show: the task, tags included")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -27,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     from mml_core.schedulers.tables import show
 
     if (args.action == "show") != bool(args.name):
-        raise UsageError("Write `mml tasks`, or `mml tasks show NAME`, or `mml tasks add …`.")
+        raise UsageError(
+            "Write `mml tasks`, `mml tasks show NAME`, `mml tasks add …` or `mml tasks leakage …`."
+        )
     plugins = discover_plugins(args)
     data = resolve_locations().data
     if args.name:

@@ -31,8 +31,8 @@ class SampleTable:
     Columns of every task: ``sample_id``, ``image`` (path below the dataset's folder), ``split``, ``fold`` (in
     which a training sample validates; -1 for others), ``group`` (subject; may be null), ``original_split``
     and ``sha256`` of the image file. By task type: ``label`` (int32, -1 without), ``labels`` and ``value``
-    (K float32 each, NaN without), ``mask`` (path; null without). A tag may add ``trains``: False for a training
-    sample that validates in its fold, and is not trained on in the others.
+    (K float32 each, NaN without), ``mask`` (path; null without). A tag may add ``trains``: False for a
+    training sample that validates in its fold, and is not trained on in the others.
 
     What a tag makes of a table is kept as a choice of rows and some replaced columns over the table on disk,
     so that pickling one sends its path and these, never the table.
@@ -97,6 +97,11 @@ class SampleTable:
         """The names of the columns."""
         on_disk = self._table.column_names
         return [*on_disk, *(name for name in self._replaced if name not in on_disk)]
+
+    @property
+    def rows_in_file(self) -> int:
+        """How many rows the file has, whatever a tag has chosen of them."""
+        return int(self._table.num_rows)
 
     @property
     def rows_on_disk(self) -> NDArray[np.int64]:
