@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mml_core.errors import MMLError
+from mml_core.errors import MMLError, near_matches
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
@@ -35,34 +35,64 @@ FIXED = ("executor.threads",)
 
 
 class OverrideRefusedError(MMLError):
-    """An override would change the results of a run that was begun."""
+    """An override would change the results of a run that was begun, or means nothing."""
 
 
 def apply_overrides(stored: DictConfig, overrides: Sequence[str], plugins: PluginManager) -> DictConfig:
     """Return the stored config of a run with overrides that cannot change results.
 
-    An override that says what the run has already, as when the command that began it is typed again, is no
-    change.
+    As in Hydra, options of groups are chosen first, wherever they stand; they keep what is `FIXED`. What the
+    run has already, as when the command that began it is typed again, is no change.
 
     Raises:
         OverrideRefusedError: Overrides change other keys; the message names each with its old and its new
-        value.
+            value. Or there is no such key.
     """
     cfg = stored.copy()
-    refused = []
+    values = []
     for override in overrides:
         key, value = _parsed(override)
         if isinstance(OmegaConf.select(cfg, key), DictConfig) and isinstance(value, str):
-            value = _option(key, value, plugins, OmegaConf.select(cfg, "mode.name"))
-        for leaf, old, new in _changes(key, _plain(OmegaConf.select(cfg, key)), value):
-            if not _is_safe(leaf):
-                refused.append(f"{leaf} was {old!r} when the run began and cannot become {new!r}")
-        OmegaConf.update(cfg, key, value, merge=False, force_add=True)
+            option = _option(key, value, plugins, OmegaConf.select(cfg, "mode.name"))
+            OmegaConf.update(cfg, key, option, merge=False)
+            _keep_fixed(cfg, stored)
+        else:
+            values.append((override, key, value))
+    for override, key, value in values:
+        if not override.startswith(("+", "reuse.")):  # any path key may stand below reuse
+            _check_known(cfg, key)
+        OmegaConf.update(cfg, key, value, merge=isinstance(value, dict), force_add=True)
+    refused = [
+        f"{leaf} was {old!r} when the run began and cannot become {new!r}"
+        for leaf, old, new in _changes("", _plain(stored), _plain(cfg))
+        if not _is_safe(leaf)
+    ]
     if refused:
         raise OverrideRefusedError(
             f"{'; '.join(refused)}: that may change its results; leave it out, or start a new run."
         )
     return cfg
+
+
+def _keep_fixed(cfg: DictConfig, stored: DictConfig) -> None:
+    for key in FIXED:
+        value = OmegaConf.select(stored, key)
+        if value is not None:
+            OmegaConf.update(cfg, key, value, force_add=True)
+
+
+def _check_known(cfg: DictConfig, key: str) -> None:
+    known = list(_keys("", _plain(cfg)))
+    if key not in known:
+        raise OverrideRefusedError(
+            f"The config of the run has no key '{key}'.{near_matches(key, known)} +{key}=… adds one."
+        )
+
+
+def _keys(prefix: str, node: Any) -> Iterator[str]:
+    for name, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{name}"
+        yield from _keys(f"{prefix}{name}.", value)
 
 
 def _option(group: str, option: str, plugins: PluginManager, mode: str | None) -> Any:
@@ -75,9 +105,10 @@ def _option(group: str, option: str, plugins: PluginManager, mode: str | None) -
 
 
 def _changes(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(new, dict) and (isinstance(old, dict) or (old is None and new)):
+        old = old or {}
         for name in {**old, **new}:
-            yield from _changes(f"{key}.{name}", old.get(name), new.get(name))
+            yield from _changes(f"{key}.{name}" if key else str(name), old.get(name), new.get(name))
     elif old != new:
         yield key, old, new
 

@@ -17,7 +17,7 @@ Tell = Callable[[str], None]
 
 FREE = re.compile(
     r"(executor(?!\.threads)|logging|callbacks\.(progress|checkpoint)|reuse\.auto|on_error|retries|debug)\b.*"
-    r"|loader\.(num_workers|persistent_workers|pin_memory|prefetch_factor)|trainer\.enable_progress_bar"
+    r"|loader\.(cache|num_workers|persistent_workers|pin_memory|prefetch_factor)|trainer\.enable_progress_bar"
 )
 """Keys that cannot change what a run computes."""
 

@@ -13,7 +13,9 @@ import pytest
 from omegaconf import DictConfig
 
 from mml_core.errors import MMLError
+from mml_core.plugins import PluginManager
 from mml_core.scheduling.base import AbstractBaseScheduler
+from mml_core.scheduling.continuing import apply_overrides
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.runner import run_scheduler
@@ -152,12 +154,34 @@ def test_g17_the_command_that_began_a_run_can_be_typed_again(ends: Any) -> None:
         ("executor.threads=2", "executor.threads was 1"),
         ("retries=x", "retries is 'x'"),
         ("on_error=stpo", "on_error is 'stpo'"),
+        ("executor.wrokers=2", "no key 'executor.wrokers'"),
+        ("loging=csv", "no key 'loging'. Did you mean 'logging'"),
     ],
 )
 def test_g17_overrides_on_continue_are_checked(ends: Any, mml: Any, override: str, words: str) -> None:
     assert ends("fail_once").code == 1
     refused = mml("run", "--continue", override)
     assert (refused.code, words in refused.err, len(refused.err.splitlines())) == (2, True, 1), refused
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("executor=processes",),
+        ("executor=processes", "executor.threads=2", "executor.workers=1"),
+        ("executor.workers=1", "executor=processes"),
+        ("optimizer.lr=0.5", "optimizer=sgd"),
+    ],
+)
+def test_g17_options_of_groups_are_chosen_first_and_keep_what_is_not_to_change(
+    ends: Any, mml: Any, mml_project: Any, options: tuple[str, ...]
+) -> None:
+    begun = ("executor.threads=2", "optimizer=sgd", "optimizer.lr=0.5")
+    assert ends("fail_once", options=begun).code == 1
+    (run,) = mml_project.runs()
+    opened = apply_overrides(RunDirectory(run).config(), options, PluginManager.discover())
+    assert (opened.executor.threads, opened.optimizer.lr) == (2, 0.5)
+    assert (opened.executor.name == "processes") is any("executor=" in each for each in options)
 
 
 @pytest.mark.parametrize("content", [None, "a: [1", "- 1\n", "seed: 43\n"])
