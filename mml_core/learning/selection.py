@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from mml_core.errors import near_matches
 from mml_core.learning.options import OptionError, require_known
 from mml_core.learning.outputs import TaskOutput
 
@@ -49,10 +50,11 @@ class Monitor:
             raise OptionError(f"{group}.direction must be {', '.join(DIRECTIONS)}, found {direction!r}.")
         metric = name.rpartition("/")[2]
         if direction == "auto":
-            if metric != LOSS and not any(metric in metrics for metrics in BY_TYPE.values()):
+            known = {LOSS, *(each for metrics in BY_TYPE.values() for each in metrics)}
+            if metric not in known:
                 raise OptionError(
                     f"{group}.monitor is '{name}', of which mml does not know whether less is better; set"
-                    f" {group}.direction=min or max."
+                    f" {group}.direction=min or max.{near_matches(metric, known)}"
                 )
             direction = "min" if metric == LOSS or metric in LESS_IS_BETTER else "max"
         return cls(name=name, direction=direction)
@@ -150,8 +152,6 @@ def require_logged(group: str, monitor: Monitor, names: Iterable[str]) -> None:
     Raises:
         OptionError: Names what is logged, or near matches.
     """
-    from mml_core.errors import near_matches
-
     known = list(names)
     if monitor.name not in known:
         hint = near_matches(monitor.name, known) or f" There are {', '.join(known)}."

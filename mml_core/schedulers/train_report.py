@@ -61,6 +61,8 @@ def _title(tested: Sequence[Result]) -> str:
     parts = ["mean ± standard deviation over folds"] if max(counts.values()) > 1 or not found else []
     if found and min(counts.values()) == 1:
         parts.append(f"[{100 * found[0]:g} % bootstrap interval]{' of one fold' if parts else ''}")
+    if any(result.get("selected_by") for result in tested):
+        parts.append("* by which the training chose")
     return f"Metrics, {', '.join(parts)}"
 
 
@@ -68,6 +70,11 @@ def _cell(metric: str, split: str, found: Summary, folds: Sequence[Result]) -> s
     mean, std, count = found.get(metric, (math.nan, math.nan, 0))
     if not count:
         return "-"
+    mark = " *" if split == "val" and any(fold.get("selected_by") for fold in folds) else ""
+    return _value(mean, std, metric, split, folds) + mark
+
+
+def _value(mean: float, std: float, metric: str, split: str, folds: Sequence[Result]) -> str:
     if not math.isnan(std):
         return f"{mean:.4f} ± {std:.4f}"
     bounds = folds[0].get("intervals", {}).get(split, {}).get(metric) if len(folds) == 1 else None

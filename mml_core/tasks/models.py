@@ -28,6 +28,8 @@ class _StoredModel(msgspec.Struct, forbid_unknown_fields=True):
     created: str
     run: str
     step: str
+    outer: int | None = None
+    selected_by: list[str] = []
 
 
 @dataclass(kw_only=True)
@@ -45,6 +47,8 @@ class ModelStorage:
         created: When, ISO 8601 in UTC.
         run: The run that made it.
         step: The step of that run.
+        outer: Of nested validation: the fold that was held out beside.
+        selected_by: Settings by which the training chose by its validation fold, no unseen data then.
     """
 
     weights: Path
@@ -57,6 +61,8 @@ class ModelStorage:
     created: str = ""
     run: str = ""
     step: str = ""
+    outer: int | None = None
+    selected_by: list[str] = field(default_factory=list)
 
     def to_json(self, root: Path) -> dict[str, Any]:
         """Return the model as JSON object, with its files relative to ``root``.

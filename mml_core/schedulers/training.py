@@ -1,0 +1,150 @@
+"""One training of a step: what it works with, and what is stored of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from mml_core.schedulers.holdouts import Holdout
+from mml_core.tasks.models import ModelStorage
+
+if TYPE_CHECKING:
+    from mml_core.data.datamodule import MMLDataModule
+    from mml_core.files.manager import MMLFileManager
+    from mml_core.learning.best_weights import BestWeights
+    from mml_core.learning.history import History
+    from mml_core.learning.module import MMLModule
+    from mml_core.learning.pipeline import Pipeline
+    from mml_core.learning.resuming import StepTrainer
+    from mml_core.tasks.struct import TaskStruct
+
+log = logging.getLogger(__name__)
+
+LOSS = "train/loss"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a training step works with; the hooks around the training are given it.
+
+    Attributes:
+        struct: The task.
+        holdout: The folds that are not trained on.
+        model: What is trained.
+        datamodule: Its data.
+        trainer: Trains it.
+        history: Losses and metrics of each epoch.
+        best: Keeps the best weights; None where the last ones are stored.
+        selected_by: Settings by which the training chooses by its validation fold.
+    """
+
+    struct: TaskStruct
+    holdout: Holdout
+    model: MMLModule
+    datamodule: MMLDataModule
+    trainer: StepTrainer
+    history: History
+    best: BestWeights | None = None
+    selected_by: Sequence[str] = ()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the validation of the stored weights gave."""
+        if self.best is not None and self.best.value is not None:
+            return dict(self.best.metrics)
+        return {name: value for name, value in self.history.last.items() if name.startswith("val/")}
+
+    def fit(self) -> None:
+        """Train, and leave the model with the weights that are to be stored."""
+        self.trainer.fit(self.model, datamodule=self.datamodule)
+        where = f"{self.struct.name}, {self.holdout}"
+        if self.best is not None and self.best.restore(self.model):
+            name, value, epoch = self.best.monitor.name, self.best.value, self.best.epoch
+            log.info("%s: keeps the weights of epoch %s, %s %.4g", where, epoch, name, value)
+        elif self.best is not None:
+            log.warning("%s: no %s was a number, the last weights are kept", where, self.best.monitor.name)
+        last = self.history.last.get(LOSS, 0.0)
+        if not math.isfinite(last):
+            log.warning(
+                "%s: the training has diverged, its last loss is %s; lower optimizer.lr, or set"
+                " trainer.gradient_clip_val",
+                where,
+                last,
+            )
+
+    def store(self, fm: MMLFileManager, pipeline: Pipeline, step: str) -> dict[str, Any]:
+        """Write weights, pipeline, history, and the model that names them; attach them to the struct.
+
+        Args:
+            fm: Says where.
+            pipeline: Describes the model; its normalisation is replaced by that of the data.
+            step: Id of the running step.
+
+        Returns:
+            What the step returns.
+        """
+        from mml_core.learning.pipeline import save_pipeline
+        from mml_core.learning.results import save_scores
+        from mml_core.learning.weights import save_weights
+        from mml_core.storage.atomic import write_json
+
+        task, fold = self.struct.name, self.holdout.fold
+        weights = fm.construct_saving_path(self.model, "parameters", task)
+        save_weights(self.model, weights)
+        pipeline_file = fm.construct_saving_path(None, "pipeline", task)
+        save_pipeline(self._with_data(pipeline), pipeline_file)
+        history = fm.construct_saving_path(None, "metrics", task)
+        save_scores(history, self.history.scores(task, fold))
+        model = ModelStorage(
+            weights=weights,
+            pipeline=pipeline_file,
+            task=task,
+            fold=fold,
+            outer=self.holdout.outer,
+            selected_by=list(self.selected_by),
+            metrics=self.metrics,
+            training_time=self.trainer.fit_seconds,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            run=fm.layout.run,
+            step=step,
+        )
+        stored = fm.construct_saving_path(model, "models", task)
+        write_json(stored, model.to_json(fm.project_path))
+        self.struct.models.append(model)
+        key = self.holdout.key
+        self.struct.paths |= {f"pipeline_{key}": pipeline_file, f"history_{key}": history}
+        return {
+            "task": task,
+            "fold": fold,
+            **({} if self.holdout.outer is None else {"outer": self.holdout.outer}),
+            **({} if self.best is None else {"epoch": self.best.epoch}),
+            "metrics": model.metrics,
+            "files": {
+                "parameters": str(weights),
+                "pipeline": str(pipeline_file),
+                "models": str(stored),
+                "history": str(history),
+            },
+        }
+
+    def _with_data(self, pipeline: Pipeline) -> Pipeline:
+        name, (means, stds) = self.struct.name, self.datamodule.statistics
+        return replace(
+            pipeline,
+            normalisation={name: {"means": list(means), "stds": list(stds)}},
+            trained_on={name: self.datamodule.provenance},
+        )
+
+
+def fit_targets(model: MMLModule, datamodule: MMLDataModule) -> None:
+    """Standardise the targets of a regression by those that are trained on; other tasks need nothing."""
+    import torch
+
+    samples = datamodule.description.samples
+    if "value" in samples.column_names:
+        values = samples.take(datamodule.rows("train")).numpy("value")
+        model.fit_targets(datamodule.description.name, torch.as_tensor(values.copy()))
