@@ -95,15 +95,18 @@ def report(outcome: RunOutcome, *, in_sweep: bool = False, debug: bool = False) 
 
     Raises:
         StepFailedError: It failed as a job of a sweep, which Hydra has to know.
+        SystemExit: It was interrupted as a job of a sweep, which ends with it.
     """
     if debug:
         for failure in outcome.failures:
             print(failure.traceback, file=sys.stderr)
-    if in_sweep:
-        outcome.raise_unless_done()
-    elif outcome.message:
+    if in_sweep and outcome.state == "failed":
+        outcome.raise_unless_done()  # Hydra says what it was
+    if outcome.message:
         done = outcome.exit_code == 0
         print(outcome.message if done else f"mml: {outcome.message}", file=sys.stdout if done else sys.stderr)
+    if in_sweep:
+        outcome.raise_unless_done()
     return outcome.exit_code
 
 

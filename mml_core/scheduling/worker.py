@@ -28,7 +28,7 @@ from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.run_records import Failure
 from mml_core.scheduling.scope import StepScope
 from mml_core.scheduling.seeding import seed_everything, step_seed
-from mml_core.scheduling.signals import SignalGuard
+from mml_core.scheduling.signals import RunInterrupted, SignalGuard
 from mml_core.scheduling.take_over import Library, find_offer, taken_over
 from mml_core.storage.errors import located_failures
 from mml_core.storage.leases import Lease, read_owner
@@ -122,9 +122,9 @@ class StepWorker:
         failure = None
         try:
             self._attempt(step, position, started)
-        except ClaimLostError:
+        except (RunInterrupted, ClaimLostError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # what ends programs elsewhere, or cancels tasks, is the step's affair
             self._check_claim()  # a step fails by that, too, when its folder is taken away
             failure = Failure(
                 step=step.id,

@@ -107,6 +107,14 @@ def test_g12_a_signal_that_a_step_swallows_still_ends_the_run(ends: Any, mml_pro
     assert "0 of 3" in ended.err or "1 of 3" in ended.err
 
 
+def test_g12_a_signal_ends_a_sweep_with_the_line_that_continues_its_job(
+    ends: Any, mml_process: Any, mml_project: Any
+) -> None:
+    ended = mml_process("run", "--mode=ends", "mode.steps=[swallow,note]", "seed=1,2", "-m")
+    (run,) = mml_project.runs()
+    assert (ended.code, f"Continue by: mml run --continue {run.name}" in ended.err) == (143, True), ended
+
+
 def test_unordered_steps_that_write_one_file_are_both_named(ends: Any) -> None:
     ended = ends("mark", "mark")
     assert ended.code == 1

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from asyncio import CancelledError
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ class Steps(AbstractBaseScheduler):
         if (self.fm.project_path.parent / "broken").exists():
             raise ValueError("it is broken")
         return name
+
+    def escape(self, kind: str) -> None:
+        raise {"interrupt": KeyboardInterrupt, "cancelled": CancelledError, "exit": SystemExit}[kind]("out")
 
     def set_value(self, value: Any) -> None:
         self.return_value = value
@@ -119,6 +123,14 @@ def test_unordered_steps_that_set_one_thing_are_both_named(steps: Callable[..., 
 def test_what_is_not_json_cannot_be_returned(steps: Callable[..., Steps], what: str) -> None:
     with pytest.raises(StepFailedError, match=r"What give\('.*'\) returned is"):
         steps(lambda scheduler: scheduler.add_step("give", what)).run()
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "cancelled", "exit"])
+def test_what_a_step_raises_is_its_failure_whatever_it_is(steps: Callable[..., Steps], kind: str) -> None:
+    outcome = run_scheduler(steps(lambda scheduler: scheduler.add_step("escape", kind)))
+    assert (outcome.state, outcome.exit_code) == ("failed", 1)
+    assert f"escape('{kind}') failed: " in outcome.message
+    assert "out (0 of 2 steps are done)" in outcome.message
 
 
 def continue_here(scheduler: Steps, run_dir: Path, *overrides: str) -> Any:
