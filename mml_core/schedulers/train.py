@@ -30,6 +30,7 @@ from mml_core.scheduling.base import AbstractBaseScheduler
 if TYPE_CHECKING:
     from mml_core.data.datamodule import MMLDataModule, Part
     from mml_core.learning.module import MMLModule
+    from mml_core.scheduling.routine import StepHandle
     from mml_core.tasks.models import ModelStorage
     from mml_core.tasks.struct import TaskStruct
 
@@ -53,6 +54,10 @@ class TrainScheduler(AbstractBaseScheduler):
         super().__init__(cfg, available_subroutines=["train", "predict", "test"])
 
     # -- what inheriting schedulers may override
+
+    def steps_before_training(self) -> tuple[StepHandle, ...]:
+        """Plan what every training waits for; called once, with the plan, where there are trainings."""
+        return ()
 
     def before_training(self, training: Training) -> None:
         """Called in each training step, in whatever process, when all is made and nothing is trained yet.
@@ -92,12 +97,13 @@ class TrainScheduler(AbstractBaseScheduler):
             folds = chosen_folds(self.cfg.mode.get("folds"), struct)
             held_out[task] = list(holdouts(folds, nested=nested, num_folds=struct.num_folds, task=task))
         self._check(held_out)
+        first = self.steps_before_training() if train else ()
         for task, each_holdout in held_out.items():
-            tuned: tuple[Any, ...] = ()
+            tuned: tuple[StepHandle, ...] = ()
             for holdout in each_holdout:
                 if tuning and (nested or not tuned):  # a search must not see the outer fold either
-                    tuned = (self.add_step("tune_task", task, *holdout.params, after=()),)
-                last = tuned
+                    tuned = (self.add_step("tune_task", task, *holdout.params, after=first),)
+                last = tuned or first
                 for wanted_step, name in (
                     (train, "train_fold"),
                     (predict, "predict_fold"),
