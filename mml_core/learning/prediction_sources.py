@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mml_core.errors import MMLError, near_matches
 from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
-from mml_core.learning.predictions import Predictions, load_predictions
+from mml_core.learning.predictions import Predictions, contents_of, load_predictions
 from mml_core.tasks.models import ModelStorage
 
 KEY = "predictions"
@@ -40,7 +40,7 @@ def find_predictions(source: str, results: Path) -> dict[str, list[Path]]:
     """
     path = Path(source)
     if path.suffix == ".parquet":
-        return {load_predictions(path)[0].output.task: [path]}
+        return {contents_of(path).output.task: [path]}
     if path.suffix == ".json":
         return _of_model(path)
     project = results / source
@@ -71,7 +71,7 @@ def common_split(first: Sequence[Path], second: Sequence[Path]) -> str:
     Raises:
         NoPredictionsError: They have none in common.
     """
-    splits = [{part.split for file in files for part in load_predictions(file)} for files in (first, second)]
+    splits = [{split for file in files for split in contents_of(file).splits} for files in (first, second)]
     for split in PREFERENCE:
         if all(split in found for found in splits):
             return split
@@ -107,7 +107,7 @@ def _made_with(model: ModelStorage, project: Path) -> list[Path]:
         used = record.extra.get("inputs", {}).get("files", {})
         if weights in used:
             path = store.verify(record)
-            if all(part.fold == model.fold for part in load_predictions(path)):
+            if contents_of(path).folds == (model.fold,):
                 return [path]
     return []
 

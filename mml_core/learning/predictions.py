@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mml_core.errors import MMLError
-from mml_core.learning.evaluation import evaluate as evaluate
+from mml_core.learning.mask_png import decode_mask, encode_mask
 from mml_core.learning.metrics import NO_LABEL
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TaskOutput
 
@@ -145,25 +144,9 @@ def load_predictions(path: Path) -> list[Predictions]:
     Raises:
         PredictionsError: If the file is missing, damaged, or something else.
     """
-    import msgspec
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:  # read_table would import the whole of pyarrow.dataset
-            table = file.read()
-        output = TaskOutput.from_json(msgspec.json.decode((table.schema.metadata or {})[b"mml"]))
-    except FileNotFoundError as error:
-        raise PredictionsError(f"Predictions {path} are not there; run the subroutine predict.") from error
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise PredictionsError(
-            f"Predictions {path} cannot be read: {' '.join(str(error).split())}; predict again."
-        ) from error
-    missing = [
-        column for column in (*COLUMNS, OUTPUT_COLUMN[output.task_type]) if column not in table.column_names
-    ]
-    if missing:
-        raise PredictionsError(f"Predictions {path} lack the columns {', '.join(missing)}; predict again.")
+    output, table = _read(path)
     parts: dict[str, list[pa.Table]] = {}
     start = 0
     for split, rows in groupby(table["split"].to_pylist()):
@@ -177,6 +160,57 @@ def load_predictions(path: Path) -> list[Predictions]:
             f"Predictions {path} do not fit task '{output.task}' of type {output.task_type} with"
             f" {output.width} outputs: {' '.join(str(error).split())}; predict again."
         ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a file of predictions holds, without its outputs.
+
+    Attributes:
+        output: The head they come from.
+        splits: Names of splits, sorted.
+        folds: Folds of the models, sorted.
+    """
+
+    output: TaskOutput
+    splits: tuple[str, ...]
+    folds: tuple[int, ...]
+
+
+def contents_of(path: Path) -> Contents:
+    """Look at a file of predictions without reading its outputs.
+
+    Raises:
+        PredictionsError: If the file is missing, damaged, or something else.
+    """
+    output, table = _read(path, ["split", "fold"])
+    splits, folds = (table[name].unique().to_pylist() for name in ("split", "fold"))
+    return Contents(output=output, splits=tuple(sorted(splits)), folds=tuple(sorted(folds)))
+
+
+def _read(path: Path, columns: list[str] | None = None) -> tuple[TaskOutput, Any]:
+    import msgspec
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:  # read_table would import the whole of pyarrow.dataset
+            table = file.read(columns)
+        output = TaskOutput.from_json(msgspec.json.decode((table.schema.metadata or {})[b"mml"]))
+    except FileNotFoundError as error:
+        raise PredictionsError(f"Predictions {path} are not there; run the subroutine predict.") from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise PredictionsError(
+            f"Predictions {path} cannot be read: {' '.join(str(error).split())}; predict again."
+        ) from error
+    missing = [
+        column
+        for column in columns or (*COLUMNS, OUTPUT_COLUMN[output.task_type])
+        if column not in table.column_names
+    ]
+    if missing:
+        raise PredictionsError(f"Predictions {path} lack the columns {', '.join(missing)}; predict again.")
+    return output, table
 
 
 def _schema(output: TaskOutput) -> Any:
@@ -220,7 +254,7 @@ def _to_array(values: Tensor | list[Tensor], kind: Any) -> Any:
     import pyarrow as pa
 
     if not isinstance(values, Tensor):
-        return pa.array([_to_png(mask) for mask in values], kind)
+        return pa.array([encode_mask(mask) for mask in values], kind)
     if pa.types.is_integer(kind):
         numbers = values.numpy()
         return pa.array(numbers, kind, mask=numbers == NO_LABEL)
@@ -262,7 +296,7 @@ def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
 
 def _masks(column: Any, output: TaskOutput) -> list[Tensor]:
     kept = mask_type(output.width)
-    return [_from_png(value.as_py()).to(kept) for value in column]
+    return [decode_mask(value.as_py()).to(kept) for value in column]
 
 
 def _rows(column: Any, shape: tuple[int, int]) -> Tensor:
@@ -274,21 +308,3 @@ def _describe(output: TaskOutput) -> bytes:
     import msgspec
 
     return msgspec.json.encode(output.to_json())
-
-
-def _to_png(mask: Tensor) -> bytes:
-    from PIL import Image
-
-    numbers = mask.numpy()
-    image = Image.fromarray(numbers.astype("uint8" if numbers.max(initial=0) < 256 else "uint16"))
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _from_png(data: bytes) -> Tensor:
-    import numpy as np
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return torch.from_numpy(np.asarray(image).astype(np.int32))
