@@ -9,11 +9,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mml_core.errors import MMLError
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from mml_core.plugins import PluginManager
     from mml_core.scheduling.driver import RunOutcome
+
+
+class DataFolderError(MMLError):
+    """The data folder cannot be read."""
 
 
 class RunJob:
@@ -127,6 +133,7 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
     """Refuse, before anything is written, a mode that is no scheduler, files of two owners, unknown tasks.
 
     Raises:
+        DataFolderError: The data folder is there and cannot be read.
         RefError: What a record of the mode or executor names cannot be imported; its plugin is named.
         ConflictError: Two plugins claim one path key, and the run uses one of them.
         SchedulerTargetError: ``mode.scheduler._target_`` is something else.
@@ -138,6 +145,7 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
     from mml_core.scheduling.target import scheduler_class
     from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
 
+    _check_data(Path(cfg.paths.data))
     _resolve_records(cfg, plugins)
     scheduler_class(cfg)
     plugins.check_conflicts(providers_of(cfg, plugins))
@@ -145,6 +153,21 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
     resolve_pivot(cfg, tasks)
     if tasks:
         _check_tasks(cfg.task_list, tasks, Path(cfg.paths.data), plugins)
+
+
+def _check_data(data: Path) -> None:
+    """Refuse data that are there and cannot be looked through, which would pass for none."""
+    for folder in (data, data / "tasks"):
+        try:
+            next(folder.iterdir(), None)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            problem = (error.strerror or str(error)).lower()
+            raise DataFolderError(
+                f"'{folder}' cannot be used for data: {problem}; repair it, or choose another folder by "
+                "paths.data or MML_DATA_PATH."
+            ) from error
 
 
 def _resolve_records(cfg: DictConfig, plugins: PluginManager) -> None:

@@ -1,7 +1,10 @@
 """The `mml` command: dispatch, help, errors and exit codes, in this process."""
 
+import ctypes
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,14 +194,46 @@ def test_doctor_says_where_and_why(capsys: pytest.CaptureFixture[str], places: P
     assert folders["data"]["state"] == "will be made"
 
 
+def without_privileges(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run ``mml`` as a process that may do no more than its files' permissions say, as root may."""
+
+    def give_up() -> None:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+    command = [sys.executable, "-c", "import sys; from mml_core.cli.main import main; sys.exit(main())"]
+    return subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=give_up if os.geteuid() == 0 else None,
+    )
+
+
 @pytest.mark.parametrize(("variable", "code"), [("MML_DATA_PATH", 0), ("MML_RESULTS_PATH", 1)])
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_doctor_minds_results_that_cannot_be_written_but_not_data(
     variable: str, code: int, places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (places / "ours").mkdir(mode=0o500)
     monkeypatch.setenv(variable, str(places / "ours"))
-    assert main(["doctor"]) == code
+    told = without_privileges("doctor")
+    assert (told.returncode, "read-only" in told.stdout) == (code, True), told
+
+
+@pytest.mark.parametrize("arguments", ["run --mode=info", "run --mode=info --plan", "run --mode=clean"])
+@pytest.mark.parametrize("folder", ["data", "data/tasks"])
+def test_a_data_folder_that_cannot_be_read_is_misuse(places: Path, arguments: str, folder: str) -> None:
+    (places / folder).mkdir(mode=0o300, parents=True)
+    told = without_privileges(*arguments.split())
+    says = f"mml: '{places / folder}' cannot be used for data: permission denied"
+    assert (told.returncode, told.stderr.startswith(says), told.stderr.count("\n")) == (2, True, 1), told
+    assert not (places / "results").exists()
+
+
+def test_data_that_are_a_file_are_misuse(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (places / "data").touch()
+    assert "cannot be used for data: not a directory" in error_of(["run", "--mode=info"], capsys)
 
 
 @pytest.mark.parametrize("variable", ["MML_DATA_PATH", "MML_RESULTS_PATH"])
