@@ -163,7 +163,7 @@ def _evidence(predictions: Predictions, *, surface: bool) -> tuple[Tensor, Tenso
         assert isinstance(outputs, Tensor) and isinstance(targets, Tensor)
         return outputs, targets
     scores = [
-        image_scores(mask[None], truth[None], output.width, surface=surface)
+        image_scores(mask[None], truth[None], output.width, ignore_index=output.ignore_index, surface=surface)
         for mask, truth in zip(outputs, targets, strict=True)
     ]
     return torch.cat(scores) if scores else torch.empty(0), torch.empty(len(scores))

@@ -50,7 +50,7 @@ class MMLModule(OptimisedModule):
         if recipe is not None:
             validate_schedule(recipe.lr_scheduler)
             for output in outputs:
-                self._losses[output.task] = build_loss(output.task_type, recipe.loss)
+                self._losses[output.task] = build_loss(output.task_type, recipe.loss, output.ignore_index)
                 self._metrics[output.task] = metric_names(recipe.metrics, output.task_type)
 
     def head(self, task: str) -> nn.Module:
@@ -167,7 +167,7 @@ class MMLModule(OptimisedModule):
                 found["target"] = part["target"]
             if self.outputs[task].task_type == SEGMENTATION:
                 found["output"] = found["output"].argmax(1)
-                smallest = mask_type(self.outputs[task].width)
+                smallest = mask_type(self.outputs[task])
                 found = {name: mask.to(smallest) for name, mask in found.items()}
             found["index"] = part["index"]
             predicted[task] = {name: tensor.cpu() for name, tensor in found.items()}
@@ -182,7 +182,9 @@ class MMLModule(OptimisedModule):
         output = self.outputs[task]
         if output.task_type == SEGMENTATION:
             surface = needs_surface(self._metrics[task])
-            scores = image_scores(outputs.argmax(1), target, output.width, surface=surface)
+            scores = image_scores(
+                outputs.argmax(1), target, output.width, ignore_index=output.ignore_index, surface=surface
+            )
             return scores, torch.empty(len(scores))
         head = self.head(task)
         restored = head.restore(outputs) if isinstance(head, RegressionHead) else outputs

@@ -43,11 +43,14 @@ class TaskOutput:
         task: Name of the task, tags included.
         task_type: One of ``TRAINABLE``.
         width: Classes, labels, regression values, or segmentation classes with the background.
+        ignore_index: A number in the masks of a segmentation that is no class: its pixels count neither in
+            the loss nor in metrics. None where each pixel has a class.
     """
 
     task: str
     task_type: str
     width: int
+    ignore_index: int | None = None
 
     @classmethod
     def of(cls, task: TaskLike) -> TaskOutput:
@@ -66,12 +69,22 @@ class TaskOutput:
             raise UntrainableTaskError(
                 f"Task '{task.name}' has {task.num_outputs} classes or values; create it again with targets."
             )
-        return cls(task=task.name, task_type=task_type, width=int(task.num_outputs))
+        return cls(
+            task=task.name,
+            task_type=task_type,
+            width=int(task.num_outputs),
+            ignore_index=getattr(task, "ignore_index", None),
+        )
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> TaskOutput:
         """Rebuild what :meth:`to_json` gave."""
-        return cls(task=str(stored["task"]), task_type=str(stored["task_type"]), width=int(stored["width"]))
+        return cls(
+            task=str(stored["task"]),
+            task_type=str(stored["task_type"]),
+            width=int(stored["width"]),
+            ignore_index=stored.get("ignore_index"),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a pipeline file."""

@@ -63,9 +63,9 @@ class Predictions:
     subject_ids: Sequence[str | None] | None = None
 
 
-def mask_type(classes: int) -> torch.dtype:
-    """Return the type that masks of so many classes are kept in."""
-    return torch.uint8 if classes <= 256 else torch.int32
+def mask_type(output: TaskOutput) -> torch.dtype:
+    """Return the smallest type that holds the class numbers of masks, and what they ignore."""
+    return torch.uint8 if max(output.width - 1, output.ignore_index or 0) < 256 else torch.int32
 
 
 def collect(
@@ -295,7 +295,7 @@ def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
 
 
 def _masks(column: Any, output: TaskOutput) -> list[Tensor]:
-    kept = mask_type(output.width)
+    kept = mask_type(output)
     return [decode_mask(value.as_py()).to(kept) for value in column]
 
 

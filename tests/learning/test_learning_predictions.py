@@ -1,5 +1,6 @@
 """Predictions come back from their file as they were, and metrics of the file are those of the values."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from mml_core.learning.evaluation import evaluate
 from mml_core.learning.metrics import compute_metrics
-from mml_core.learning.module import MMLModule
+from mml_core.learning.module import MMLModule, Recipe
 from mml_core.learning.options import OptionError
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.predictions import (
@@ -183,3 +184,39 @@ def test_a_target_that_is_no_class_of_the_model_is_refused() -> None:
     made = replace(predictions("classification"), targets=torch.full((COUNT,), 3))
     with pytest.raises(OptionError, match="is class 3, and the model has classes 0 to 2"):
         evaluate(made, ["accuracy"])
+
+
+def test_ignored_pixels_count_neither_in_the_loss_nor_in_metrics(tmp_path: Path) -> None:
+    output = TaskOutput(task="a", task_type="semantic_segmentation", width=2, ignore_index=255)
+    recipe = Recipe(
+        optimizer={"name": "sgd", "lr": 0.1},
+        loss={"semantic_segmentation": {"name": "dice_ce"}},
+        metrics={"semantic_segmentation": ["dice", "hd95"]},
+    )
+    model = MMLModule(torch.nn.Conv2d(1, 2, 1), [output], recipe)
+    batch = {"image": torch.randn(2, 1, 6, 6), "target": torch.ones(2, 6, 6).long(), "index": torch.arange(2)}
+    cut = {name: batch[name][..., :3] for name in ("image", "target")}
+    expected, _ = model.batch_loss(cut)
+    batch["target"][..., 3:] = 255
+    loss, _ = model.batch_loss(batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    (predicted,) = model.predict_step(batch, 0).values()
+    made = Predictions(
+        output=output,
+        fold=0,
+        split="test",
+        sample_ids=["x", "y"],
+        outputs=list(predicted["output"]),
+        targets=list(predicted["target"]),
+    )
+    save_predictions(tmp_path / "p.parquet", [made])
+    (found,) = load_predictions(tmp_path / "p.parquet")
+    assert found.output.ignore_index == 255
+    cut_made = replace(
+        made,
+        output=replace(output, ignore_index=None),
+        outputs=[mask[:, :3] for mask in made.outputs],
+        targets=[mask[:, :3] for mask in made.targets],
+    )
+    assert evaluate(found, ["dice", "iou"]) == evaluate(cut_made, ["dice", "iou"])
+    assert math.isfinite(evaluate(found, ["dice"])["dice"])
