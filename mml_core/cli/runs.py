@@ -91,6 +91,9 @@ def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:
     row, steps, sessions, failures = _row(summarise(run)), [], [], run.failures()
     with suppress(DamagedRecordError):  # the state says so
         steps = plan_of_run(path)
+        plan = run.load_plan()
+        if plan is not None and plan.notices:
+            row["notices"] = plan.notices
     with suppress(RunDirectoryError):
         info = run.info()
         row |= {"started_by": info.command, "versions": info.versions}
@@ -108,7 +111,10 @@ def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:
         content = {**row, "sessions": sessions, "plan": steps, "failures": failed}
         print(json.dumps(content, indent=2, default=str))
         return 0
+    notices = row.pop("notices", [])
     show([{"what": what, "value": value} for what, value in row.items()], ("what", "value"), title=name)
+    for line in notices:
+        print(f"notice: {line}")
     print()
     show(sessions, ("session", "by", "overrides", "accepted"), title="sessions", empty="not known")
     print()

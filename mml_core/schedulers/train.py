@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from mml_core.learning.factory import check_model
 from mml_core.learning.options import plain, section
 from mml_core.schedulers.holdouts import Holdout, holdouts
+from mml_core.schedulers.leakage_guard import guard_against_leakage
 from mml_core.schedulers.train_choices import (
     NoModelError,
     check_predictions,
@@ -136,6 +137,7 @@ class TrainScheduler(AbstractBaseScheduler):
 
         check_use(self.cfg, structs.values(), self.plugins)
         if train:
+        guard_against_leakage(self, {task: [task] for task in held_out})
             check_training(self.cfg, structs.values(), self.plugins)
             for task, struct in structs.items():
                 names = logged_names([TaskOutput.of(struct)], section(self.cfg, "metrics"))

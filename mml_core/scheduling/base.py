@@ -200,6 +200,15 @@ class AbstractBaseScheduler:
         """
         return self._notes.forgetting()
 
+    def notice(self, line: str) -> None:
+        """Warn, in ``create_routine``, of what a reader of the run has to know; ``mml runs show`` tells it.
+
+        Args:
+            line: What was found, in one line.
+        """
+        log.warning("%s", line)
+        self._notes.notices.append(line)
+
     def run(self) -> Any:
         """Run all steps and return ``return_value``; a scheduler runs once.
 

@@ -24,12 +24,14 @@ class Notes:
         files: What files are that were looked at.
         environment: What steps run with; None until that is asked for.
         library: Where steps may be taken over from; None until that is asked for.
+        notices: What a reader of the run has to know, one line each.
     """
 
     def __init__(self) -> None:
         self.files: KnownFiles = {}
         self.environment: Environment | None = None
         self.library: Library | None = None
+        self.notices: list[str] = []
         self._reads = Reads()
         self._tasks: set[str] = set()
         self._common: list[str] = []

@@ -74,6 +74,7 @@ class _PlanFile(msgspec.Struct, kw_only=True):
     steps: list[PlanStep]
     structs: dict[str, Any]
     basis: Basis = Basis()
+    notices: list[str] = []
 
 
 class Plan:
@@ -87,6 +88,7 @@ class Plan:
         config_sha256: Hash of the stored config.
         structs: What reuse attached to the tasks when the run began, by task, as stored JSON.
         basis: What all steps rest on.
+        notices: What a reader of the run has to know, one line each.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Plan:
         config_sha256: str = "",
         structs: dict[str, Any] | None = None,
         basis: Basis | None = None,
+        notices: Sequence[str] = (),
     ) -> None:
         self.run = run
         self.steps = tuple(steps)
@@ -107,6 +110,7 @@ class Plan:
         self.config_sha256 = config_sha256
         self.structs = structs or {}
         self.basis = basis or Basis()
+        self.notices = list(notices)
         self._positions = {step.id: position for position, step in enumerate(self.steps)}
         if len(self._positions) < len(self.steps):
             raise PlanError("Two steps of the plan have one identity; each must be a step of its own.")
@@ -169,6 +173,7 @@ class Plan:
             ],
             structs=self.structs,
             basis=self.basis,
+            notices=self.notices,
         )
         atomic.write_bytes(path, sealed.seal(msgspec.json.encode(stored)))
 
@@ -188,6 +193,7 @@ class Plan:
             config_sha256=stored.config_sha256,
             structs=stored.structs,
             basis=stored.basis,
+            notices=stored.notices,
         )
 
 

@@ -51,6 +51,7 @@ def make_plan(scheduler: AbstractBaseScheduler, run_id: str, config_sha256: str)
             config=config_values(cfg),
             tasks=_task_inputs(scheduler, tasks),
         ),
+        notices=scheduler._notes.notices,
     )
 
 
