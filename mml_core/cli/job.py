@@ -142,12 +142,12 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
         UnknownNameError: A tag, or a task with its provider, is unknown.
     """
     from mml_core.scheduling.providers import providers_of
-    from mml_core.scheduling.target import scheduler_class
+    from mml_core.scheduling.target import executor_class, scheduler_class
     from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
 
     _check_data(Path(cfg.paths.data))
-    _resolve_records(cfg, plugins)
-    scheduler_class(cfg)
+    scheduler_class(cfg, plugins)
+    executor_class(cfg, plugins)
     plugins.check_conflicts(providers_of(cfg, plugins))
     tasks = resolve_task_list(cfg)
     resolve_pivot(cfg, tasks)
@@ -168,18 +168,6 @@ def _check_data(data: Path) -> None:
                 f"'{folder}' cannot be used for data: {problem}; repair it, or choose another folder by "
                 "paths.data or MML_DATA_PATH."
             ) from error
-
-
-def _resolve_records(cfg: DictConfig, plugins: PluginManager) -> None:
-    """Import what the records of mode and executor name, where they are what runs."""
-    from omegaconf import OmegaConf
-
-    target = str(OmegaConf.select(cfg, "mode.scheduler._target_")).replace(":", ".")
-    for mode in plugins.schedulers.claims(str(OmegaConf.select(cfg, "mode.name"))):
-        if mode.record.target.replace(":", ".") == target:
-            plugins.resolve(mode)
-    for executor in plugins.executors.claims(str(OmegaConf.select(cfg, "executor.name"))):
-        plugins.resolve(executor)
 
 
 def _check_tasks(written: Iterable[str], tasks: Iterable[str], data: Path, plugins: PluginManager) -> None:

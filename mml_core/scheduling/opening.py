@@ -82,7 +82,7 @@ def open_run(run_dir: Path) -> OpenRun:
     cfg = _stored_config(run, session.overrides, plugins)
     if unknown := [change for change in _changes(info, cfg, plugins) if change not in session.accepted]:
         raise VersionsChangedError(f"{'; '.join(unknown)}; a worker must have the versions of its run.")
-    found = scheduler_class(cfg)
+    found = scheduler_class(cfg, plugins)
     return OpenRun(run, plan, cfg, plugins, found, environment_of(cfg, plugins, found))
 
 
@@ -112,7 +112,7 @@ def reopen(
             "the run's record."
         )
     run.begin_session(new_session(plugins, shared=is_shared(cfg), overrides=overrides, accepted=changes))
-    return OpenRun(run, plan, cfg, plugins, scheduler_class(cfg))
+    return OpenRun(run, plan, cfg, plugins, scheduler_class(cfg, plugins))
 
 
 def _stored_config(run: RunDirectory, overrides: Sequence[str], plugins: PluginManager) -> DictConfig:

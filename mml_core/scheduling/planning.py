@@ -73,7 +73,7 @@ def plan_of(cfg: DictConfig, context: RunContext) -> list[dict[str, Any]]:
     resources), ``state`` (``done``, ``ready``, ``waiting``, ``failed`` or ``reusable from …``),
     ``reusable_from`` (``project`` and ``run``, or None) and ``why_not`` (why it has to be run).
     """
-    scheduler = scheduler_class(cfg).prepare(cfg, replace(context, run_dir=None))
+    scheduler = scheduler_class(cfg, context.plugins).prepare(cfg, replace(context, run_dir=None))
     try:
         plan = make_plan(scheduler, "", "")
         ledger = Ledger(plan, None)

@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from mml_core.config.run_directory import claim_run_directory
 from mml_core.config.validation import mode_writes
 from mml_core.errors import MMLError
-from mml_core.plugins.refs import load_ref
 from mml_core.plugins.views import Outcome, RunView
 from mml_core.scheduling import values
 from mml_core.scheduling.attempts import Attempts
@@ -34,7 +33,7 @@ from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.run_records import Failure, is_shared
 from mml_core.scheduling.signals import RunInterrupted, SignalGuard
 from mml_core.scheduling.streams import outlasting_readers
-from mml_core.scheduling.target import scheduler_class
+from mml_core.scheduling.target import executor_class, scheduler_class
 from mml_core.scheduling.worker import ClaimLostError, StepWorker
 from mml_core.storage.leases import Lease, LeaseHeldError, read_owner
 
@@ -56,7 +55,7 @@ def run_mode(cfg: DictConfig, context: RunContext) -> RunOutcome:
 
     def start(guard: SignalGuard) -> RunOutcome:
         context.plugins.check_conflicts(providers_of(cfg, context.plugins))
-        cls = scheduler_class(cfg)
+        cls = scheduler_class(cfg, context.plugins)
         return _start(cfg, context, lambda joined: cls.prepare(cfg, joined), guard)
 
     return _guarded(start)
@@ -323,8 +322,7 @@ def _executor(scheduler: AbstractBaseScheduler, run: RunDirectory | None) -> Exe
         scheduler.cfg
     ):  # what writes nothing has no records that others could see
         return SequentialExecutor(scheduler.cfg)
-    spec = scheduler.plugins.executors.get(str(scheduler.cfg.executor.name))
-    return cast(Executor, load_ref(spec.target)(scheduler.cfg))
+    return cast(Executor, executor_class(scheduler.cfg, scheduler.plugins)(scheduler.cfg))
 
 
 def _policy(cfg: DictConfig) -> dict[str, Any]:

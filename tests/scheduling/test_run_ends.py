@@ -14,12 +14,15 @@ from omegaconf import DictConfig
 
 from mml_core.errors import MMLError
 from mml_core.plugins import PluginManager
+from mml_core.plugins.errors import RefError
+from mml_core.plugins.info import Status
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.continuing import apply_overrides
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.run_directory import RunDirectory
 from mml_core.scheduling.runner import run_scheduler
 from mml_core.scheduling.runs import list_runs
+from mml_core.scheduling.target import scheduler_class
 from mml_core.storage.leases import Lease
 
 pytest_plugins = ["mml_core.testing.fixtures"]
@@ -248,6 +251,22 @@ def test_a_run_whose_removal_was_killed_is_gone(ends: Any, mml: Any, mml_project
     assert json.loads(mml("runs", "list", "--json").out) == []
     assert mml("run", "--continue").code == 2
     assert "its run was removed" in mml("files", "prune").out
+
+
+def test_a_plugin_that_broke_since_the_run_began_is_named_and_has_its_status(
+    ends: Any, mml: Any, mml_project: Any, inline_plugin: Any
+) -> None:
+    assert ends("fail_once").code == 1
+    (run,) = mml_project.runs()
+    (mml_project.site / "mml_ends/scheduler.py").write_text("1 / 0")
+    inline_plugin.forget()
+    refused = mml("run", "--continue")
+    says = "Plugin mml-plugin-ends, mode 'ends': Cannot load 'mml_ends.scheduler:Ends': importing"
+    assert (refused.code, says in refused.err, refused.err.count("\n")) == (2, True, 1), refused
+    plugins = PluginManager.discover()
+    with pytest.raises(RefError, match="division by zero"):
+        scheduler_class(RunDirectory(run).config(), plugins)
+    assert plugins.plugin("ends").status is Status.INVALID
 
 
 def test_a_plan_can_be_shown_of_a_scheduler_that_uses_the_file_manager(ends: Any) -> None:
