@@ -181,9 +181,11 @@ def _difference(
         return _mean(values)
 
     first, second = under(np.ones((count, 1)))[:, 0].tolist()
+    if count < 2:  # a single unit has no spread
+        return (first, second), Interval(value=first - second, low=math.nan, high=math.nan), math.nan
     drawn = np.concatenate([_less(under(weights)) for weights in draw(count, how.resamples, seed)])
     left_out = None
-    if how.method == "bca" and count > 1:
+    if how.method == "bca":
         left_out = _less(_mean([[each.leaving_out(of, count)[0] for each in pair] for pair, of in of_folds]))
     value = first - second
     difference = interval_of(value, drawn, left_out, how.confidence)

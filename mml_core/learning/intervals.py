@@ -150,7 +150,7 @@ def units_of(sample_ids: Sequence[str], subject_ids: Sequence[str | None] | None
 def intervals_of(
     statistics: Mapping[str, Statistic], units: Array, count: int, how: Bootstrap, *, seed: int
 ) -> dict[str, list[Interval]]:
-    """Return the intervals of metrics on the samples of a split.
+    """Return the intervals of metrics on the samples of a split; NaN of a single unit, which has no spread.
 
     Args:
         statistics: The metrics.
@@ -159,13 +159,21 @@ def intervals_of(
         how: Method, number of resamples, confidence.
         seed: Of the resamples.
     """
-    drawn = distributions(statistics, units, count, how.resamples, seed)
     once = np.ones((len(units), 1))
+    if count < 2:
+        return {
+            metric: [
+                Interval(value=float(value), low=math.nan, high=math.nan)
+                for value in statistic.under(once)[:, 0]
+            ]
+            for metric, statistic in statistics.items()
+        }
+    drawn = distributions(statistics, units, count, how.resamples, seed)
     found = {}
     for metric, statistic in statistics.items():
         values = statistic.under(once)[:, 0]
         left_out: Array | None = None
-        if how.method == "bca" and count > 1:
+        if how.method == "bca":
             left_out = statistic.leaving_out(units, count)
         found[metric] = [
             interval_of(

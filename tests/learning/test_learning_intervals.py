@@ -198,8 +198,15 @@ def test_many_samples_leave_out_blocks_and_come_to_the_same(monkeypatch: pytest.
 def test_what_has_no_spread_has_an_interval_of_no_width(method: Any) -> None:
     perfect = made(np.eye(2)[[0, 1] * 10] * 5, [0, 1] * 10)
     assert bootstrap(perfect, "accuracy", seed=1, method=method) == Interval(value=1, low=1, high=1)
-    single = made([[1.0, 0.0]], [0])
-    assert bootstrap(single, "accuracy", seed=1, method=method) == Interval(value=1, low=1, high=1)
+
+
+@pytest.mark.parametrize("method", ["bca", "percentile"])
+def test_one_subject_tells_nothing_of_others(method: Any) -> None:
+    for single in (made([[1.0, 0.0]], [0]), guessed(subject_ids=["p"] * SAMPLES)):
+        found = bootstrap(single, "accuracy", seed=1, method=method)
+        assert found.value == evaluate(single, ["accuracy"])["accuracy"]
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
 
 
 def test_resamples_without_a_class_do_not_count() -> None:
