@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mml_core.learning.architectures import choose_architecture, find_architecture
 from mml_core.learning.options import OptionError, section
-from mml_core.learning.outputs import TaskOutput
+from mml_core.learning.outputs import TaskOutput, check_together
 from mml_core.learning.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -33,16 +33,26 @@ def create_model(cfg: Any, struct: Any, plugins: PluginManager, *co_tasks: Any) 
     return pipeline_of(cfg, struct, *co_tasks).build(plugins, recipe_of(cfg))
 
 
-def check_model(cfg: Any, struct: Any, plugins: PluginManager) -> None:
+def check_model(cfg: Any, struct: Any, plugins: PluginManager, *co_tasks: Any) -> None:
     """Refuse a config that cannot make a model for a task, without importing torch or the architecture.
 
+    Args:
+        cfg: The composed config.
+        struct: A TaskStruct (or TaskDescription).
+        plugins: Where architectures are registered.
+        *co_tasks: Further tasks that get a head on the same backbone.
+
     Raises:
+        TogetherError: The tasks cannot share a network.
+        OptionError: Their images have different numbers of channels, or different sizes.
         ArchitectureError: If the architecture does not serve the task.
         UnknownNameError: If no such architecture is registered.
         UntrainableTaskError: If the task has no targets.
     """
-    pipeline = pipeline_of(cfg, struct)
-    find_architecture(pipeline.architecture, plugins, pipeline.outputs[0].task_type)
+    pipeline = pipeline_of(cfg, struct, *co_tasks)
+    check_together(pipeline.outputs)
+    for output in pipeline.outputs:
+        find_architecture(pipeline.architecture, plugins, output.task_type)
 
 
 def recipe_of(cfg: Any) -> Recipe:
@@ -64,13 +74,19 @@ def pipeline_of(cfg: Any, struct: Any, *co_tasks: Any) -> Pipeline:
     """Describe the model the config asks for.
 
     Raises:
-        OptionError: If the tasks have images with different numbers of channels.
+        OptionError: If the tasks have images with different numbers of channels, or of different sizes.
     """
     tasks = (struct, *co_tasks)
     inputs = {task.name: input_of(cfg, task) for task in tasks}
     if len({channels for channels, _ in inputs.values()}) > 1:
         found = ", ".join(f"{name}: {channels}" for name, (channels, _) in inputs.items())
         raise OptionError(f"Tasks of one model need images with equal numbers of channels, found {found}.")
+    if len({size for _, size in inputs.values()}) > 1:
+        found = ", ".join(f"{name}: {height}x{width}" for name, (_, (height, width)) in inputs.items())
+        raise OptionError(
+            f"Tasks of one model need images of one size, found {found}; choose a preprocessing with a size,"
+            " as preprocessing=default."
+        )
     outputs = tuple(TaskOutput.of(task) for task in tasks)
     return Pipeline(
         architecture=choose_architecture(cfg.get("arch"), outputs[0].task_type),

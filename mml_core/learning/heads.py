@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +16,44 @@ def head_key(task: str) -> str:
     return "task:" + task.replace("%", "%25").replace(".", "%2E")
 
 
-def build_head(output: TaskOutput, feature_dim: int | None) -> nn.Module:
-    """Make the head of one task.
+def build_heads(outputs: Sequence[TaskOutput], feature_dim: int | None) -> nn.ModuleDict:
+    """Make the heads of a network.
 
     Args:
-        output: What the head has to put out.
-        feature_dim: Length of the backbone's feature vector; None for a net that puts out final values.
+        outputs: What they have to put out.
+        feature_dim: Length of the backbone's feature vector; None for a net that puts out final values. Of
+            several tasks these are the channels of the first task, then those of the second, and so on.
     """
-    body: nn.Module = nn.Identity() if feature_dim is None else nn.Linear(feature_dim, output.width)
-    return RegressionHead(body, output.width) if output.task_type == REGRESSION else body
+    heads, first = {}, 0
+    for output in outputs:
+        channels = slice(first, first + output.width)
+        first = channels.stop
+        body: nn.Module
+        if feature_dim is not None:
+            body = nn.Linear(feature_dim, output.width)
+        else:
+            body = nn.Identity() if len(outputs) == 1 else Channels(channels)
+        regression = output.task_type == REGRESSION
+        heads[head_key(output.task)] = RegressionHead(body, output.width) if regression else body
+    return nn.ModuleDict(heads)
+
+
+class Channels(nn.Module):
+    """Some of the channels of a net that puts out the final values of several tasks.
+
+    Where the last layer is a convolution, as in segmentation nets, that is a convolution of its own per task.
+
+    Args:
+        channels: Which channels.
+    """
+
+    def __init__(self, channels: slice) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return channels of (B, C, …)."""
+        return values[:, self.channels]
 
 
 class RegressionHead(nn.Module):

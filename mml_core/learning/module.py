@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from mml_core.learning.heads import RegressionHead, build_head, head_key
+from mml_core.learning.heads import RegressionHead, build_heads, head_key
 from mml_core.learning.image_metrics import image_scores, needs_surface
 from mml_core.learning.losses import build_loss
 from mml_core.learning.metrics import compute_metrics, metric_names
 from mml_core.learning.optimisation import validate_schedule
 from mml_core.learning.optimised import ModelError, OptimisedModule, Recipe
-from mml_core.learning.outputs import REGRESSION, SEGMENTATION, TaskOutput
+from mml_core.learning.outputs import REGRESSION, SEGMENTATION, TaskOutput, check_together
 from mml_core.learning.predictions import mask_type
 
 __all__ = ["MMLModule", "ModelError", "Recipe"]
@@ -40,13 +40,13 @@ class MMLModule(OptimisedModule):
     ) -> None:
         feature_dim = getattr(network, "feature_dim", None)
         _check_outputs(outputs, feature_dim)
-        heads = {head_key(output.task): build_head(output, feature_dim) for output in outputs}
-        super().__init__(network, nn.ModuleDict(heads), recipe)
+        super().__init__(network, build_heads(outputs, feature_dim), recipe)
         self.outputs = {output.task: output for output in outputs}
         # Losses are no submodules: class weights come from the config, not from a weights file.
         self._losses: dict[str, nn.Module] = {}
         self._metrics: dict[str, tuple[str, ...]] = {}
         self._collected: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._losses_seen: dict[str, list[tuple[Tensor, int]]] = {}  # task → (sum over a batch, samples)
         if recipe is not None:
             validate_schedule(recipe.lr_scheduler)
             for output in outputs:
@@ -102,7 +102,7 @@ class MMLModule(OptimisedModule):
 
     @override
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Return the sum of the losses of all tasks in the batch."""
+        """Return the sum of the losses of all tasks in the batch, each times the weight of its task."""
         total: Tensor | None = None
         for task, part in self._parts(batch):
             loss, _ = self.batch_loss(part, task)
@@ -110,6 +110,7 @@ class MMLModule(OptimisedModule):
             loss = loss if own_loss is None else loss + own_loss
             if len(self.outputs) > 1:
                 self._log(f"train/{task}/loss", loss, len(part["image"]))
+            loss = loss * self._weight(task)
             total = loss if total is None else total + loss
         if total is None:
             raise ModelError("The batch holds no task of the model.")
@@ -129,27 +130,35 @@ class MMLModule(OptimisedModule):
     @override
     def on_validation_epoch_start(self) -> None:
         """Forget what an interrupted validation collected."""
-        self._collected = {}
+        self._collected, self._losses_seen = {}, {}
 
     @override
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the loss and collect what the metrics need."""
         for task, part in self._parts(batch):
             loss, outputs = self.batch_loss(part, task)
-            self._log(self._name("val", task, "loss"), loss, len(part["image"]), bar=len(self.outputs) == 1)
+            size = len(part["image"])
+            self._log(self._name("val", task, "loss"), loss, size, bar=len(self.outputs) == 1)
+            self._losses_seen.setdefault(task, []).append((loss.detach().float() * size, size))
             if self._metrics[task]:
                 self._collected.setdefault(task, []).append(self._evidence(task, outputs, part["target"]))
 
     @override
     def on_validation_epoch_end(self) -> None:
-        """Compute the metrics of the whole validation fold."""
+        """Compute the metrics of the whole validation fold, and the loss of all tasks together."""
+        if len(self.outputs) > 1 and self._losses_seen:
+            means = [
+                self._weight(task) * torch.stack([loss for loss, _ in seen]).sum() / sum(n for _, n in seen)
+                for task, seen in self._losses_seen.items()
+            ]
+            self.log("val/loss", torch.stack(means).sum(), prog_bar=True)
         for task, parts in self._collected.items():
             outputs = torch.cat([outputs for outputs, _ in parts])
             targets = torch.cat([targets for _, targets in parts])
             scores = compute_metrics(self.outputs[task].task_type, self._metrics[task], outputs, targets)
             for name, value in scores.items():
                 self.log(self._name("val", task, name), value, prog_bar=name == self._metrics[task][0])
-        self._collected = {}
+        self._collected, self._losses_seen = {}, {}
 
     @override
     def predict_step(
@@ -172,6 +181,9 @@ class MMLModule(OptimisedModule):
             found["index"] = part["index"]
             predicted[task] = {name: tensor.cpu() for name, tensor in found.items()}
         return predicted
+
+    def _weight(self, task: str) -> float:
+        return self.recipe.task_weights.get(task, 1.0) if self.recipe is not None else 1.0
 
     def _place_losses(self) -> None:
         for loss in self._losses.values():
@@ -227,11 +239,7 @@ def _check_outputs(outputs: Sequence[TaskOutput], feature_dim: int | None) -> No
         raise ModelError("A model needs at least one task.")
     if len({output.task for output in outputs}) != len(outputs):
         raise ModelError(f"A task is named twice: {', '.join(output.task for output in outputs)}.")
-    if feature_dim is None and len(outputs) > 1:
-        raise ModelError(
-            "A network without 'feature_dim' puts out final values and serves one task, found"
-            f" {', '.join(output.task for output in outputs)}; choose a backbone."
-        )
+    check_together(outputs)
     if feature_dim is not None and any(output.task_type == SEGMENTATION for output in outputs):
         raise ModelError(
             "A backbone puts out one vector per image and cannot segment; choose a segmentation net,"

@@ -31,12 +31,14 @@ class Recipe:
         lr_scheduler: ``{name, interval, …}``.
         loss: Task type → ``{name, kwargs}``.
         metrics: Task type → names.
+        task_weights: Task → factor of its loss; 1 for those that are not named.
     """
 
     optimizer: dict[str, Any]
     lr_scheduler: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    task_weights: dict[str, float] = field(default_factory=dict)
 
 
 class OptimisedModule(LightningModule):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,10 @@ TRAINABLE = (CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION)
 
 class UntrainableTaskError(MMLError):
     """The task has no targets a model could learn."""
+
+
+class TogetherError(MMLError):
+    """Tasks cannot be learnt by one network."""
 
 
 class TaskLike(Protocol):
@@ -89,3 +93,19 @@ class TaskOutput:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a pipeline file."""
         return asdict(self)
+
+
+def check_together(outputs: Sequence[TaskOutput]) -> None:
+    """Refuse tasks that no single network serves: a class per pixel and a value per image.
+
+    Raises:
+        TogetherError: Names one task of each kind.
+    """
+    pixels = [output.task for output in outputs if output.task_type == SEGMENTATION]
+    images = [output for output in outputs if output.task_type != SEGMENTATION]
+    if pixels and images:
+        raise TogetherError(
+            f"Tasks '{pixels[0]}' ({SEGMENTATION}) and '{images[0].task}' ({images[0].task_type}) cannot"
+            " share a network, which puts out a class per pixel or values per image; choose co-tasks that are"
+            f" all of type {SEGMENTATION}, or none."
+        )

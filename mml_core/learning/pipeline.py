@@ -70,7 +70,7 @@ class Pipeline:
             plugins,
             task_type=self.outputs[0].task_type,
             in_channels=self.in_channels,
-            out_channels=self.outputs[0].width,
+            out_channels=sum(output.width for output in self.outputs),  # a backbone ignores it
             image_size=self.image_size,
         )
         return MMLModule(network, self.outputs, recipe)

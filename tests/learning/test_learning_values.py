@@ -8,7 +8,7 @@ import torch
 from sklearn import metrics as reference
 from torch.nn import functional
 
-from mml_core.learning.heads import RegressionHead, build_head, head_key
+from mml_core.learning.heads import RegressionHead, build_heads, head_key
 from mml_core.learning.image_metrics import dice_of, image_scores
 from mml_core.learning.losses import DiceCELoss, build_loss
 from mml_core.learning.metrics import BY_TYPE, compute_metrics, metric_names
@@ -146,7 +146,7 @@ def test_metric_names_are_checked() -> None:
 
 def test_a_regression_head_learns_standardised_values_and_turns_them_back() -> None:
     values = torch.randn(500, 2, generator=generator()) * torch.tensor([3.0, 1e-3]) + torch.tensor([100.0, 7])
-    head = build_head(TaskOutput(task="t", task_type="regression", width=2), 4)
+    (head,) = build_heads([TaskOutput(task="t", task_type="regression", width=2)], 4).values()
     assert isinstance(head, RegressionHead)
     head.fit_targets(values)
     standardised = head.standardise(values)
