@@ -180,8 +180,9 @@ def install_tiny_task(
     seed: int = 0,
     num_folds: int = 2,
     single_class_fold: bool = False,
+    subjects: int = 0,
 ) -> None:
-    """Bright images and dark ones, with noise; every fifth is for testing.
+    """Bright images and dark ones, with noise; every fifth is for testing. Images may be of so many subjects.
 
     With ``single_class_fold`` the images of fold 0 are all dark; without folds all samples are for testing.
     """
@@ -218,6 +219,7 @@ def install_tiny_task(
             "split": ["test" if test else "train" for test in tested],
             "fold": folds,
             "label": labels,
+            "group": [f"p{row % subjects}" if subjects else None for row in range(samples)],
             "sha256": [hashlib.sha256((root / image).read_bytes()).hexdigest() for image in images],
         },
     )

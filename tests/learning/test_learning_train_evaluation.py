@@ -22,11 +22,11 @@ Train = Callable[..., Result]
 
 @pytest.fixture
 def train(mml: CommandRunner, mml_project: MMLProject, install_task: Any) -> Train:
-    """``train(*overrides)`` on a tiny task of the classes dark and bright."""
+    """``train(*overrides, **task)`` on a tiny task of the classes dark and bright."""
 
-    def run(*overrides: str) -> Result:
+    def run(*overrides: str, **task: Any) -> Result:
         if not (mml_project.data / "tasks" / "tiny").is_dir():
-            install_task(mml_project.data, "tiny")
+            install_task(mml_project.data, "tiny", **task)
         return mml("run", "--mode=train", "--tasks=tiny", *QUICKER, *overrides)
 
     return run
@@ -66,6 +66,20 @@ def test_metrics_of_one_fold_have_intervals(train: Train, mml_project: MMLProjec
     seed = step(mml_project, "test_fold")["body"]["seed"]
     expected = bootstrap(test, "accuracy", resamples=50, seed=seed)
     assert (accuracy["low"], accuracy["high"]) == (expected.low, expected.high)
+
+
+def test_intervals_are_over_subjects_unless_told_otherwise(train: Train, mml_project: MMLProject) -> None:
+    task = {"samples": 200, "subjects": 10}  # every fifth image is for testing: those of two subjects
+    assert train("mode.folds=1", **task).code == 0
+    test = load_predictions(next(mml_project.path().glob("PREDICTIONS/tiny/*.parquet")))[1]
+    assert set(test.subject_ids or ()) == {"p4", "p9"}
+    by_subject = measured(mml_project)
+    rest = ["mode.subroutines=[test]", "reuse.predictions=default", "metrics.intervals.by_subject=false"]
+    assert train("mode.folds=1", *rest).code == 0
+    by_sample = measured(mml_project)
+    for subjects, samples in zip(by_subject, by_sample, strict=True):
+        assert subjects["value"] == samples["value"]
+        assert (subjects["low"], subjects["high"]) != (samples["low"], samples["high"])
 
 
 def test_metrics_of_several_folds_are_summed_up(train: Train) -> None:
