@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from mml_core.torchvision_operators import install
+
 __version__ = "2.0.0"
+
+install()
 
 
 def __getattr__(name: str) -> Any:
