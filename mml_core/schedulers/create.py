@@ -45,11 +45,15 @@ class CreateScheduler(AbstractBaseScheduler):
             for spec in specs.values():
                 if spec is not None and spec.dataset not in handles:
                     dataset = self.plugins.datasets.label(self.plugins.dataset_of(spec))
-                    handles[spec.dataset] = self.add_step("create_dataset", dataset, after=())
+                    handles[spec.dataset] = self.add_step(
+                        "create_dataset", dataset, after=(), resources={"gpus": 0}
+                    )
         if "task" in self.subroutines:
             for name, spec in specs.items():
                 needed = handles.get(spec.dataset) if spec is not None else None
-                self.add_step("create_task", name, after=() if needed is None else needed)
+                self.add_step(
+                    "create_task", name, after=() if needed is None else needed, resources={"gpus": 0}
+                )
 
     def create_dataset(self, name: str) -> dict[str, Any]:
         """Create one dataset, or check every file of one that is there.

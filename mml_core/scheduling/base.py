@@ -181,7 +181,8 @@ class AbstractBaseScheduler:
             method: The method of this scheduler that does the work, or its name.
             *params: Its arguments, JSON values.
             after: Handles of the steps it waits for; by default all steps before it; ``()``: none.
-            resources: What it needs: ``cpus``, ``gpus``, ``memory`` in GiB, ``threads``.
+            resources: What it needs: ``cpus``, ``gpus`` (where it says nothing, one of those that are there),
+                ``memory`` in GiB, ``threads``.
 
         Returns:
             A handle for the ``after`` of later steps; its ``id`` is the step's key in ``results``.

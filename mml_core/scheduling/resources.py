@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ class Share:
 class Machine:
     """The processors, memory and GPUs that steps may use together.
 
-    A step that needs more than there is gets all there is, and so runs alone; one that needs a GPU on a
-    machine without any runs on processors, as Lightning does.
+    A step that needs more than there is gets all there is, and so runs alone. One that says nothing of GPUs
+    gets one, as it would see one in the process of the run: otherwise it would train on processors without a
+    word. One that needs a GPU on a machine without any runs on processors, as Lightning does.
 
     Attributes:
         cpus: Processors.
@@ -74,7 +76,7 @@ class Machine:
         """Take what a step needs; None where that is not free now."""
         cpus = min(needs.get("cpus", needs.get("threads", 1)), self.cpus)
         memory = min(needs.get("memory", 0), self.memory)
-        gpus = min(int(needs.get("gpus", 0)), len(self.gpus))
+        gpus = min(int(needs.get("gpus", 1)), len(self.gpus))
         if cpus > self._free_cpus or memory > self._free_memory or gpus > len(self._free_gpus):
             return None
         self._free_cpus -= cpus
@@ -98,7 +100,10 @@ def visible_gpus() -> tuple[str, ...]:
     """The GPUs this process may use, as ``CUDA_VISIBLE_DEVICES`` names them; nothing is initialised."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return tuple(each.strip() for each in named.split(",") if each.strip() not in ("", "-1"))
+        listed = takewhile(
+            lambda each: each != "-1", map(str.strip, named.split(","))
+        )  # CUDA stops there, too
+        return tuple(filter(None, listed))
     found = sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia[0-9]*"))
     return tuple(map(str, range(len(found))))
 

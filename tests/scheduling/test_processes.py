@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from mml_core.scheduling import values
 from mml_core.scheduling.driver import DEATHS
-from mml_core.scheduling.resources import Machine, ResourceError
+from mml_core.scheduling.resources import Machine, ResourceError, visible_gpus
 from mml_core.scheduling.run_directory import RunDirectory
 
 pytest_plugins = ["mml_core.testing.fixtures"]
@@ -43,7 +44,13 @@ class Crowd(AbstractBaseScheduler):
 
     def create_routine(self):
         for number, method in enumerate(self.cfg.mode.plan):
-            self.add_step(method, number, after=() if method != "tell" else None)
+            resources = {"gpus": 0} if method == "see_none" else None
+            self.add_step(method, number, after=() if method != "tell" else None, resources=resources)
+
+    def see_gpus(self, number):
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+
+    see_none = see_gpus
 
     def mark(self, what, number):
         with (self.marks / what).open("a") as file:
@@ -262,6 +269,31 @@ def test_steps_take_turns_where_the_machine_has_not_enough() -> None:
     everything = machine.take({"gpus": 4, "cpus": 100})
     assert everything is not None
     assert everything.gpus == ("0", "1")
+
+
+def test_a_step_that_says_nothing_of_gpus_sees_one_as_it_would_in_the_process_of_the_run() -> None:
+    machine = Machine(cpus=4, memory=16, gpus=("0", "1"))
+    shares = [machine.take({"threads": 1}), machine.take({"gpus": 0}), machine.take({"threads": 1})]
+    assert [share.gpus for share in shares if share is not None] == [("0",), (), ("1",)]
+    assert machine.take({"threads": 1}) is None
+
+
+def test_a_worker_is_shown_its_own_gpu(crowd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8f")
+    assert crowd.run("see_gpus", "see_gpus", "see_none").code == 0
+    (run,) = crowd.project.runs()
+    seen = [json.loads(path.read_text())["body"]["value"] for path in (run / "steps").glob("see*")]
+    assert sorted(seen) == ["", "GPU-8f", "GPU-8f"]
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"), [("", ()), ("-1", ()), ("1, GPU-8f", ("1", "GPU-8f")), ("2,-1,0", ("2",))]
+)
+def test_gpus_are_those_that_cuda_would_show(
+    monkeypatch: pytest.MonkeyPatch, named: str, seen: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpus() == seen
 
 
 def test_a_step_that_asks_for_a_gpu_runs_where_there_is_none() -> None:
