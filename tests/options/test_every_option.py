@@ -38,7 +38,7 @@ ELSEWHERE = {"mode", "executor", "reuse", "tagging"}
 
 BY_TASK_TYPE = {"loss", "metrics", "augmentations"}
 HEAVY = {"swin_unetr", "resnet50", "densenet121", "efficientnet_b0", "dynunet", "segresnet", "unet"}
-SIZE = 32
+SIZE = 64
 
 
 def found_options() -> dict[str, list[tuple[str, Path]]]:
