@@ -51,7 +51,7 @@ def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> 
     for struct in structs:
         pipeline = pipeline_of(cfg, struct)
         (output,) = pipeline.outputs
-        network = replace(pipeline, outputs=(replace(output, task="any"),), normalisation={})
+        network = replace(pipeline, outputs=(replace(output, task="any"),), normalisation={}, classes={})
         if network not in tried:
             tried.append(network)
             model = network.build(plugins, recipe)

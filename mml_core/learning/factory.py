@@ -96,7 +96,13 @@ def pipeline_of(cfg: Any, struct: Any, *co_tasks: Any) -> Pipeline:
         normalisation={task.name: {"means": list(task.means), "stds": list(task.stds)} for task in tasks},
         preprocessing=section(cfg, "preprocessing"),
         training={group: section(cfg, group) for group in RECORDED if cfg.get(group) is not None},
+        classes={task.name: _classes_of(task) for task in tasks},
     )
+
+
+def _classes_of(task: Any) -> list[str]:
+    names: dict[str, str] = getattr(task, "idx_to_class", None) or {}
+    return [names[index] for index in sorted(names, key=int)]
 
 
 def input_of(cfg: Any, task: Any) -> tuple[int, tuple[int, int]]:

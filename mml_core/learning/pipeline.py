@@ -50,6 +50,7 @@ class Pipeline:
         trained_on: Task → digests of the sample table and the dataset the model was trained on.
         preprocessing: The config group ``preprocessing`` the images went through.
         training: The remaining groups the model was trained with, for the record only.
+        classes: Task → names of its classes in the order of the outputs; empty for values.
     """
 
     architecture: Architecture
@@ -60,6 +61,7 @@ class Pipeline:
     trained_on: dict[str, dict[str, str]] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    classes: dict[str, list[str]] = field(default_factory=dict)
 
     def build(self, plugins: PluginManager, recipe: Recipe | None = None) -> MMLModule:
         """Build the model, freshly initialised; the architecture must be registered."""
@@ -103,6 +105,7 @@ class Pipeline:
             "trained_on": self.trained_on,
             "preprocessing": self.preprocessing,
             "training": self.training,
+            "classes": self.classes,
         }
 
     @classmethod
@@ -130,8 +133,12 @@ class Pipeline:
                 trained_on=dict(stored["trained_on"]),
                 preprocessing=dict(stored["preprocessing"]),
                 training=dict(stored.get("training") or {}),
+                classes={
+                    str(task): [str(name) for name in names]
+                    for task, names in (stored.get("classes") or {}).items()
+                },
             )
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise PipelineError(f"The pipeline is malformed: {error!r}.") from error
 
 
