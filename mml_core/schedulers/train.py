@@ -79,6 +79,14 @@ class TrainScheduler(AbstractBaseScheduler):
             training: What ``before_training`` was given.
         """
 
+    def record_of_training(self, training: Training) -> dict[str, Any]:
+        """Return what the record of a training step holds besides, JSON values.
+
+        Args:
+            training: What ``before_training`` was given.
+        """
+        return {}
+
     # -- planning
 
     def create_routine(self) -> None:
@@ -129,6 +137,7 @@ class TrainScheduler(AbstractBaseScheduler):
                     refuse_leak(chosen_by, struct, holdout)
             if test and not predict:
                 require_predictions(struct, held_out[task])
+        guard_against_leakage(self, {task: [task] for task in held_out})
         if self._run_dir is None:  # a plan that is only shown does not wait for torch
             return
         from mml_core.learning.checks import check_training, check_use
@@ -137,7 +146,6 @@ class TrainScheduler(AbstractBaseScheduler):
 
         check_use(self.cfg, structs.values(), self.plugins)
         if train:
-        guard_against_leakage(self, {task: [task] for task in held_out})
             check_training(self.cfg, structs.values(), self.plugins)
             for task, struct in structs.items():
                 names = logged_names([TaskOutput.of(struct)], section(self.cfg, "metrics"))
@@ -168,7 +176,8 @@ class TrainScheduler(AbstractBaseScheduler):
         self.before_training(training)
         training.fit()
         self.after_training(training)
-        return training.store(self.fm, pipeline_of(self.cfg, training.struct), self.step_id)
+        stored = training.store(self.fm, pipeline_of(self.cfg, training.struct), self.step_id)
+        return {**stored, **self.record_of_training(training)}
 
     def predict_fold(self, task: str, fold: int, outer: int | None = None) -> dict[str, Any]:
         """Predict what was not trained on: the folds that were held out, test and unlabelled samples."""
