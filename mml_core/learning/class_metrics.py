@@ -79,7 +79,10 @@ class ClassOutcome:
     def log_odds(self, index: int) -> Array:
         """Return the score of one class against the rest, (samples,)."""
         rest = np.delete(self.logits, index, axis=1)
-        odds: Array = self.logits[:, index] - np.logaddexp.reduce(rest, axis=1)
+        top = rest.max(axis=1, initial=-np.inf)
+        top = np.where(np.isfinite(top), top, 0.0)
+        with np.errstate(divide="ignore"):  # of a class that is sure, the others have no probability at all
+            odds: Array = self.logits[:, index] - top - np.log(np.exp(rest - top[:, None]).sum(axis=1))
         return odds
 
 

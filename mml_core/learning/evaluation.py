@@ -14,14 +14,14 @@ from torch import Tensor
 from mml_core.learning.image_metrics import image_scores, needs_surface
 from mml_core.learning.intervals import Interval, intervals_of, units_of
 from mml_core.learning.metrics import BY_TYPE, NO_LABEL, has_diverged, statistics_of
-from mml_core.learning.options import OptionError, choose
+from mml_core.learning.options import choose
 from mml_core.learning.outputs import CLASSIFICATION, SEGMENTATION
+from mml_core.learning.predictions import Predictions, PredictionsError
 from mml_core.learning.results import Score
 from mml_core.learning.statistics import Statistic
 
 if TYPE_CHECKING:
     from mml_core.learning.evaluation_options import EvaluationOptions
-    from mml_core.learning.predictions import Predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,8 @@ def prepare(predictions: Predictions, names: Sequence[str], *, per_class: bool =
         None where the samples have no targets.
 
     Raises:
-        OptionError: A metric is unknown, or a target is no class of the model.
+        OptionError: A metric is unknown.
+        PredictionsError: A target is no class of the model.
     """
     task_type = predictions.output.task_type
     for name in names:
@@ -62,7 +63,7 @@ def prepare(predictions: Predictions, names: Sequence[str], *, per_class: bool =
     kept = list(range(len(outputs)))
     if task_type == CLASSIFICATION:
         if len(targets) and int(targets.max()) >= predictions.output.width:
-            raise OptionError(
+            raise PredictionsError(
                 f"A target of task '{predictions.output.task}' is class {int(targets.max())}, and the model"
                 f" has classes 0 to {predictions.output.width - 1}; evaluate it on its own task."
             )
@@ -84,7 +85,8 @@ def evaluate(predictions: Predictions, names: Sequence[str]) -> dict[str, float]
         Name → value, NaN where it is not defined; empty where the samples have no targets.
 
     Raises:
-        OptionError: A metric is unknown, or a target is no class of the model.
+        OptionError: A metric is unknown.
+        PredictionsError: A target is no class of the model.
     """
     prepared = prepare(predictions, names)
     if prepared is None:
@@ -112,7 +114,8 @@ def measure(
         A row for each value; none where the samples have no targets.
 
     Raises:
-        OptionError: A metric is unknown, or a target is no class of the model.
+        OptionError: A metric is unknown.
+        PredictionsError: A target is no class of the model.
     """
     prepared = prepare(predictions, options.metrics, per_class=options.per_class)
     if prepared is None:

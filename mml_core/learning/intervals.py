@@ -64,6 +64,8 @@ class Bootstrap:
             raise OptionError(f"Intervals are of method {' or '.join(METHODS)}, found {self.method!r}.")
         if isinstance(self.resamples, bool) or not isinstance(self.resamples, int) or self.resamples < 1:
             raise OptionError(f"Intervals need a number of resamples from 1, found {self.resamples!r}.")
+        if not isinstance(self.by_subject, bool):
+            raise OptionError(f"Intervals are by_subject true or false, found {self.by_subject!r}.")
         if not isinstance(self.confidence, (int, float)) or not 0 < self.confidence < 1:
             raise OptionError(f"The confidence of intervals lies between 0 and 1, found {self.confidence!r}.")
 

@@ -62,7 +62,8 @@ def evaluate_all(
         seed: Of the resamples of intervals.
 
     Raises:
-        OptionError: The config asks for something unknown, or a target is no class of the model.
+        OptionError: The config asks for something unknown.
+        PredictionsError: A target is no class of the model.
     """
     from mml_core.learning.evaluation import measure
     from mml_core.learning.evaluation_options import EvaluationOptions

@@ -115,7 +115,9 @@ def test_multilabel() -> None:
     }
     found = compute_metrics("multilabel", list(BY_TYPE["multilabel"]), logits, targets)
     ece = [
-        torchmetrics.binary_calibration_error(torch.as_tensor(stated[:, k]), targets[:, k].int(), n_bins=15)
+        torchmetrics.binary_calibration_error(
+            torch.as_tensor(stated[:, k].copy()), targets[:, k].int(), n_bins=15
+        )
         for k in labels
     ]
     assert found.pop("ece") == pytest.approx(float(sum(ece) / 3), abs=SINGLE)

@@ -12,7 +12,6 @@ import torch
 from mml_core.learning.evaluation import evaluate
 from mml_core.learning.metrics import compute_metrics
 from mml_core.learning.module import MMLModule, Recipe
-from mml_core.learning.options import OptionError
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.predictions import (
     Predictions,
@@ -182,7 +181,7 @@ def test_outputs_that_do_not_fit_the_task_are_refused(tmp_path: Path) -> None:
 
 def test_a_target_that_is_no_class_of_the_model_is_refused() -> None:
     made = replace(predictions("classification"), targets=torch.full((COUNT,), 3))
-    with pytest.raises(OptionError, match="is class 3, and the model has classes 0 to 2"):
+    with pytest.raises(PredictionsError, match="is class 3, and the model has classes 0 to 2"):
         evaluate(made, ["accuracy"])
 
 

@@ -136,3 +136,18 @@ def test_misuse_is_named_before_there_is_a_run(
     assert not (mml_project.results / "default").exists() or not list(
         Path(mml_project.path()).glob("MODELS/*")
     )
+
+
+def test_full_metrics_are_all_there_are(train: Train, mml_project: MMLProject) -> None:
+    from omegaconf import OmegaConf
+
+    from mml_core.learning.metrics import BY_TYPE
+    from mml_core.learning.plots import PLOTS
+
+    assert train("metrics=full", "mode.folds=1").code == 0
+    config = OmegaConf.load(mml_project.runs()[-1] / "config.yaml").metrics
+    assert {task_type: set(config[task_type]) for task_type in BY_TYPE} == {
+        task_type: set(names) for task_type, names in BY_TYPE.items()
+    }
+    assert set(config.plots) == set(PLOTS)
+    assert {row["metric"] for row in measured(mml_project)} == set(BY_TYPE["classification"])
