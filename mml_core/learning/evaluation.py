@@ -159,14 +159,28 @@ def _class_name(names: Sequence[str], row: int) -> str | None:
     return names[row - 1] if row <= len(names) else str(row - 1)
 
 
-def _evidence(predictions: Predictions, *, surface: bool) -> tuple[Tensor, Tensor]:
-    outputs, targets, output = predictions.outputs, predictions.targets, predictions.output
-    assert targets is not None
-    if output.task_type != SEGMENTATION:
-        assert isinstance(outputs, Tensor) and isinstance(targets, Tensor)
-        return outputs, targets
+def image_scores_of(predictions: Predictions, *, surface: bool = False) -> Tensor:
+    """Return what the metrics of a segmentation need of each image, (N, 4, classes - 1).
+
+    See :func:`~mml_core.learning.image_metrics.image_scores`; images may be of unequal sizes.
+
+    Args:
+        predictions: Masks, with targets.
+        surface: Whether the Hausdorff distance is wanted.
+    """
+    output = predictions.output
+    assert predictions.targets is not None
     scores = [
         image_scores(mask[None], truth[None], output.width, ignore_index=output.ignore_index, surface=surface)
-        for mask, truth in zip(outputs, targets, strict=True)
+        for mask, truth in zip(predictions.outputs, predictions.targets, strict=True)
     ]
-    return torch.cat(scores) if scores else torch.empty(0), torch.empty(len(scores))
+    return torch.cat(scores) if scores else torch.empty(0)
+
+
+def _evidence(predictions: Predictions, *, surface: bool) -> tuple[Tensor, Tensor]:
+    if predictions.output.task_type == SEGMENTATION:
+        scores = image_scores_of(predictions, surface=surface)
+        return scores, torch.empty(len(scores))
+    outputs, targets = predictions.outputs, predictions.targets
+    assert isinstance(outputs, Tensor) and isinstance(targets, Tensor)
+    return outputs, targets

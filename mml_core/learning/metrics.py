@@ -25,7 +25,7 @@ BY_TYPE: dict[str, Mapping[str, Callable[[Any], Statistic]]] = {
     REGRESSION: value_metrics.METRICS,
     SEGMENTATION: image_metrics.METRICS,
 }
-_OUTCOMES: dict[str, Callable[..., Any]] = {
+OUTCOMES: dict[str, Callable[..., Any]] = {
     CLASSIFICATION: class_metrics.ClassOutcome,
     MULTILABEL: label_metrics.LabelOutcome,
     REGRESSION: value_metrics.ValueOutcome,
@@ -70,7 +70,7 @@ def statistics_of(
     else:
         truth: Array = targets.detach().cpu().numpy()
         truth = truth.astype(np.int64 if task_type == CLASSIFICATION else np.float64)
-        outcome = _OUTCOMES[task_type](numbers, truth, per_class=per_class)
+        outcome = OUTCOMES[task_type](numbers, truth, per_class=per_class)
     return {name: BY_TYPE[task_type][name](outcome) for name in names}
 
 

@@ -11,16 +11,21 @@ from torch import Tensor
 
 from mml_core.learning.binning import BINS, bin_of
 from mml_core.learning.class_metrics import ClassOutcome
+from mml_core.learning.evaluation import image_scores_of
+from mml_core.learning.image_metrics import dice_of
 from mml_core.learning.label_metrics import LabelOutcome
-from mml_core.learning.metrics import NO_LABEL, has_diverged
-from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL
+from mml_core.learning.metrics import NO_LABEL, OUTCOMES, has_diverged
+from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 from mml_core.learning.statistics import Array, Ranking
+from mml_core.learning.value_metrics import ValueOutcome
 
 if TYPE_CHECKING:
     from mml_core.learning.predictions import Predictions
 
 MOST_NAMES = 30
 """Of more classes the axes have numbers instead of names, and cells no counts."""
+MOST_PANELS = 6
+"""Of more regression values the first are drawn."""
 DOTS_PER_INCH = 120
 
 
@@ -28,39 +33,45 @@ def draw_plot(name: str, predictions: Predictions, class_names: Sequence[str] = 
     """Draw one plot of predictions.
 
     Args:
-        name: ``confusion_matrix``, ``calibration`` or ``roc``.
+        name: One of ``PLOTS``.
         predictions: Of one split.
-        class_names: Names of classes or labels; their numbers by default.
+        class_names: Names of classes (of a segmentation those of the foreground), labels or regression
+            values; their numbers by default.
 
     Returns:
         A PNG; None where the type of task has no such plot, there are no targets, or the model has diverged.
     """
     task_types, draw = PLOTS[name]
-    outputs, targets, output = predictions.outputs, predictions.targets, predictions.output
-    if (
-        output.task_type not in task_types
-        or not isinstance(outputs, Tensor)
-        or not isinstance(targets, Tensor)
-    ):
-        return None
-    if output.task_type == CLASSIFICATION:
-        outputs, targets = outputs[targets != NO_LABEL], targets[targets != NO_LABEL]
-    if not len(outputs) or has_diverged(output.task_type, outputs):
+    outcome = _outcome(predictions) if predictions.output.task_type in task_types else None
+    if outcome is None:
         return None
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    names = list(class_names) or [str(number) for number in range(output.width)]
-    kind = ClassOutcome if output.task_type == CLASSIFICATION else LabelOutcome
+    names = list(class_names) or [str(number) for number in range(predictions.output.width)]
     buffer = io.BytesIO()
     with rc_context({"font.family": "DejaVu Sans", "text.usetex": False}):
         figure = Figure(figsize=(5.5, 5), layout="constrained")
-        axes = figure.subplots()
-        draw(axes, kind(outputs.double().numpy(), targets.numpy()), names)
-        axes.set_title(f"{output.task}, fold {predictions.fold}, {predictions.split}", parse_math=False)
+        draw(figure, outcome, names)
+        title = f"{predictions.output.task}, fold {predictions.fold}, {predictions.split}"
+        figure.suptitle(title, parse_math=False)
         # No version of matplotlib in the file, so that it is the same whenever it is drawn.
         figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _outcome(predictions: Predictions) -> Any:
+    """Return what plots are drawn of; None where there is nothing to draw."""
+    outputs, targets, task_type = predictions.outputs, predictions.targets, predictions.output.task_type
+    if targets is None or not len(outputs):
+        return None
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return image_scores_of(predictions)
+    if task_type == CLASSIFICATION:
+        outputs, targets = outputs[targets != NO_LABEL], targets[targets != NO_LABEL]
+    if not len(outputs) or has_diverged(task_type, outputs):
+        return None
+    return OUTCOMES[task_type](outputs.double().numpy(), targets.numpy())
 
 
 def confusion_matrix(outcome: ClassOutcome) -> Array:
@@ -94,7 +105,8 @@ def roc_curve(scores: Array, positive: Array) -> tuple[Array, Array]:
         return np.r_[0, false / (~right).sum()], np.r_[0, found / right.sum()]
 
 
-def _draw_confusion(axes: Any, outcome: ClassOutcome, names: Sequence[str]) -> None:
+def _draw_confusion(figure: Any, outcome: ClassOutcome, names: Sequence[str]) -> None:
+    axes = figure.subplots()
     counts = confusion_matrix(outcome)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -108,7 +120,8 @@ def _draw_confusion(axes: Any, outcome: ClassOutcome, names: Sequence[str]) -> N
         axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
 
 
-def _draw_calibration(axes: Any, outcome: ClassOutcome | LabelOutcome, names: Sequence[str]) -> None:
+def _draw_calibration(figure: Any, outcome: ClassOutcome | LabelOutcome, names: Sequence[str]) -> None:
+    axes = figure.subplots()
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="perfect")
     if isinstance(outcome, ClassOutcome):
         right = (outcome.chosen == outcome.targets).astype(np.float64)
@@ -125,7 +138,8 @@ def _draw_calibration(axes: Any, outcome: ClassOutcome | LabelOutcome, names: Se
     _add_legend(axes, len(curves))
 
 
-def _draw_roc(axes: Any, outcome: ClassOutcome | LabelOutcome, names: Sequence[str]) -> None:
+def _draw_roc(figure: Any, outcome: ClassOutcome | LabelOutcome, names: Sequence[str]) -> None:
+    axes = figure.subplots()
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", label="chance")
     chosen = [1] if isinstance(outcome, ClassOutcome) and outcome.classes == 2 else range(len(names))
     for index in chosen:
@@ -142,6 +156,33 @@ def _draw_roc(axes: Any, outcome: ClassOutcome | LabelOutcome, names: Sequence[s
     _add_legend(axes, len(chosen))
 
 
+def _draw_scatter(figure: Any, outcome: ValueOutcome, names: Sequence[str]) -> None:
+    shown = range(min(len(names), MOST_PANELS))
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for index, axes in zip(shown, panels, strict=True):
+        known = outcome.known[:, index]
+        true = outcome.targets[known, index]
+        predicted = true + outcome.errors[known, index]
+        axes.scatter(true, predicted, s=8, alpha=0.5)
+        if len(true):
+            ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+            axes.plot(ends, ends, linestyle="--", color="grey")
+        axes.set(xlabel="true", ylabel="predicted")
+        axes.set_title(names[index], parse_math=False)
+
+
+def _draw_dice(figure: Any, scores: Tensor, names: Sequence[str]) -> None:
+    axes = figure.subplots()
+    dice = dice_of(scores.numpy())
+    of_classes = [column[~np.isnan(column)] for column in dice.T]
+    axes.boxplot(of_classes, showmeans=True)
+    axes.set(ylabel="Dice of an image", ylim=(-0.02, 1.02))
+    if len(of_classes) <= MOST_NAMES:
+        axes.set_xticks(
+            range(1, len(of_classes) + 1), names[: len(of_classes)], rotation=90, parse_math=False
+        )
+
+
 def _label(name: str) -> str:
     """Keep a name from being left out of the legend, or read as a formula."""
     return name.lstrip("_").replace("$", r"\$") or "-"
@@ -156,4 +197,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], Callable[..., None]]] = {
     "confusion_matrix": ((CLASSIFICATION,), _draw_confusion),
     "calibration": ((CLASSIFICATION, MULTILABEL), _draw_calibration),
     "roc": ((CLASSIFICATION, MULTILABEL), _draw_roc),
+    "scatter": ((REGRESSION,), _draw_scatter),
+    "dice": ((SEGMENTATION,), _draw_dice),
 }
+"""Plots, each with the types of task it is drawn of."""

@@ -1,5 +1,8 @@
 """Plots of predictions: what they show is right, and they are the same bytes each time."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from sklearn import metrics as reference
 
 from mml_core.learning.binning import BINS
 from mml_core.learning.class_metrics import ClassOutcome
+from mml_core.learning.metrics import BY_TYPE
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.plots import PLOTS, calibration_curve, confusion_matrix, draw_plot, roc_curve
 from mml_core.learning.predictions import Predictions
@@ -17,20 +21,24 @@ SAMPLES = 80
 def predictions(task_type: str, width: int = 3) -> Predictions:
     generator = torch.Generator().manual_seed(0)
     logits = (4 * torch.randn(SAMPLES, width, generator=generator)).round() / 4
-    targets = torch.randint(0, width, (SAMPLES,), generator=generator)
-    if task_type != "classification":
+    targets: Any = torch.randint(0, width, (SAMPLES,), generator=generator)
+    outputs: Any = logits
+    if task_type == "semantic_segmentation":
+        masks = torch.randint(0, width, (SAMPLES, 2, 5, 5), generator=generator, dtype=torch.uint8)
+        outputs, targets = list(masks[:, 0]), list(masks[:, 1])
+    elif task_type != "classification":
         targets = (torch.rand(SAMPLES, width, generator=generator) > 0.5).float()
     return Predictions(
         output=TaskOutput(task="tiny $x_1$", task_type=task_type, width=width),
         fold=0,
         split="test",
         sample_ids=[str(row) for row in range(SAMPLES)],
-        outputs=logits,
+        outputs=outputs,
         targets=targets,
     )
 
 
-@pytest.mark.parametrize("task_type", ["classification", "multilabel", "regression"])
+@pytest.mark.parametrize("task_type", BY_TYPE)
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_plot_is_the_same_each_time(name: str, task_type: str) -> None:
     first = draw_plot(name, predictions(task_type), ["a_b", "_c", "d$"])
@@ -47,6 +55,14 @@ def test_a_model_that_has_diverged_has_no_plots() -> None:
     made = predictions("classification")
     made.outputs[0] = torch.nan
     assert all(draw_plot(name, made) is None for name in PLOTS)
+
+
+@pytest.mark.parametrize("task_type", BY_TYPE)
+def test_each_type_of_task_has_a_plot_and_none_without_targets(task_type: str) -> None:
+    fitting = [name for name, (task_types, _) in PLOTS.items() if task_type in task_types]
+    assert fitting
+    unlabelled = replace(predictions(task_type), targets=None)
+    assert all(draw_plot(name, unlabelled) is None for name in fitting)
 
 
 def test_what_is_drawn_is_that_of_sklearn() -> None:
