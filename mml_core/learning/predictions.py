@@ -12,9 +12,17 @@ import torch
 from torch import Tensor
 
 from mml_core.errors import MMLError
-from mml_core.learning.mask_png import decode_mask, encode_mask
 from mml_core.learning.metrics import NO_LABEL
-from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TaskOutput
+from mml_core.learning.outputs import CLASSIFICATION, SEGMENTATION, TaskOutput
+from mml_core.learning.prediction_tables import (
+    COLUMNS,
+    OUTPUT_COLUMN,
+    SUBJECT,
+    masks_of,
+    rows_of,
+    schema_of,
+    to_table,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,13 +31,8 @@ if TYPE_CHECKING:
     from mml_core.data.datamodule import MMLDataModule
     from mml_core.learning.module import MMLModule
 
-COLUMNS = ("sample_id", "split", "fold", "target")
-SUBJECT = "subject_id"
-"""Which subject a sample is of, null for none; files of older versions lack the column."""
 ROWS, ROWS_OF_MASKS = 65536, 256
 """How many rows are converted and written at once."""
-# The last column is named by what it holds: lists of logits or values, or masks as PNG.
-OUTPUT_COLUMN = {CLASSIFICATION: "logits", MULTILABEL: "logits", REGRESSION: "value", SEGMENTATION: "mask"}
 
 
 class PredictionsError(MMLError):
@@ -130,12 +133,12 @@ def save_predictions(path: Path, predictions: Sequence[Predictions]) -> None:
     from mml_core.storage.atomic import writing
 
     output = predictions[0].output
-    schema = _schema(output)
+    schema = schema_of(output)
     step = ROWS_OF_MASKS if output.task_type == SEGMENTATION else ROWS
     with writing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for each in predictions:
             for start in range(0, len(each.sample_ids), step):
-                writer.write_table(_to_table(each, slice(start, start + step), schema))
+                writer.write_table(to_table(each, slice(start, start + step), schema))
 
 
 def load_predictions(path: Path) -> list[Predictions]:
@@ -213,56 +216,6 @@ def _read(path: Path, columns: list[str] | None = None) -> tuple[TaskOutput, Any
     return output, table
 
 
-def _schema(output: TaskOutput) -> Any:
-    import pyarrow as pa
-
-    if output.task_type == SEGMENTATION:
-        target, numbers = pa.binary(), pa.binary()
-    else:
-        numbers = pa.list_(pa.float32())
-        target = pa.int64() if output.task_type == CLASSIFICATION else numbers
-    columns = [
-        ("sample_id", pa.string()),
-        (SUBJECT, pa.string()),
-        ("split", pa.string()),
-        ("fold", pa.int16()),
-        ("target", target),
-        (OUTPUT_COLUMN[output.task_type], numbers),
-    ]
-    return pa.schema(columns, metadata={b"mml": _describe(output)})
-
-
-def _to_table(predictions: Predictions, rows: slice, schema: Any) -> Any:
-    import pyarrow as pa
-
-    names = list(predictions.sample_ids[rows])
-    subjects, targets = predictions.subject_ids, predictions.targets
-    target_type = schema.field("target").type
-    columns = [
-        pa.array(names, pa.string()),
-        pa.nulls(len(names), pa.string()) if subjects is None else pa.array(subjects[rows], pa.string()),
-        pa.repeat(pa.scalar(predictions.split, pa.string()), len(names)),
-        pa.repeat(pa.scalar(predictions.fold, pa.int16()), len(names)),
-        pa.nulls(len(names), target_type) if targets is None else _to_array(targets[rows], target_type),
-        _to_array(predictions.outputs[rows], schema.field(-1).type),
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _to_array(values: Tensor | list[Tensor], kind: Any) -> Any:
-    """Convert masks (H, W), class numbers (N) or rows of numbers (N, K); a class of -1 becomes null."""
-    import pyarrow as pa
-
-    if not isinstance(values, Tensor):
-        return pa.array([encode_mask(mask) for mask in values], kind)
-    if pa.types.is_integer(kind):
-        numbers = values.numpy()
-        return pa.array(numbers, kind, mask=numbers == NO_LABEL)
-    flat = values.float().reshape(len(values), -1)
-    offsets = torch.arange(len(values) + 1, dtype=torch.int32) * flat.shape[1]
-    return pa.ListArray.from_arrays(pa.array(offsets.numpy()), pa.array(flat.flatten().numpy()))
-
-
 def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
     count = len(table)
     given = table["target"]
@@ -272,14 +225,14 @@ def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
     outputs: Tensor | list[Tensor]
     targets: Tensor | list[Tensor] | None = None
     if output.task_type == SEGMENTATION:
-        outputs = _masks(table["mask"], output)
-        targets = _masks(given, output) if labelled else None
+        outputs = masks_of(table["mask"], mask_type(output))
+        targets = masks_of(given, mask_type(output)) if labelled else None
     else:
-        outputs = _rows(table[OUTPUT_COLUMN[output.task_type]], (count, output.width))
+        outputs = rows_of(table[OUTPUT_COLUMN[output.task_type]], (count, output.width))
         if labelled and output.task_type == CLASSIFICATION:
             targets = torch.from_numpy(given.fill_null(NO_LABEL).to_numpy().copy())
         elif labelled:
-            targets = _rows(given, (count, output.width))
+            targets = rows_of(given, (count, output.width))
     subjects = table[SUBJECT] if SUBJECT in table.column_names else None
     if subjects is not None and subjects.null_count == count:
         subjects = None
@@ -292,19 +245,3 @@ def _from_table(table: Any, output: TaskOutput, split: str) -> Predictions:
         targets=targets,
         subject_ids=None if subjects is None else subjects.to_pylist(),
     )
-
-
-def _masks(column: Any, output: TaskOutput) -> list[Tensor]:
-    kept = mask_type(output)
-    return [decode_mask(value.as_py()).to(kept) for value in column]
-
-
-def _rows(column: Any, shape: tuple[int, int]) -> Tensor:
-    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return torch.from_numpy(flat.astype("float32").reshape(shape))
-
-
-def _describe(output: TaskOutput) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(output.to_json())
