@@ -48,6 +48,9 @@ class OptimisedModule(LightningModule):
         network: The network.
         heads: What follows it.
         recipe: How to train; None for a model that only predicts.
+
+    Attributes:
+        started_from: What its first weights come from, JSON values; empty where they are random.
     """
 
     def __init__(self, network: nn.Module, heads: nn.ModuleDict, recipe: Recipe | None) -> None:
@@ -56,6 +59,7 @@ class OptimisedModule(LightningModule):
         self.heads = heads
         self.recipe = recipe
         self.schedule_for_fit = True  # a learning-rate search puts its own schedule in place
+        self.started_from: dict[str, Any] = {}
         self._in_eval: frozenset[str] = frozenset()
 
     @property

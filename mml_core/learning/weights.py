@@ -32,6 +32,7 @@ class WeightsMismatchError(WeightsError):
         missing: list[str],
         unexpected: list[str],
         shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]],
+        advice: str = "Use the architecture and task they were trained with.",
     ) -> None:
         self.missing, self.unexpected, self.shapes = missing, unexpected, shapes
         parts = []
@@ -45,10 +46,7 @@ class WeightsMismatchError(WeightsError):
                 for name, (stored, own) in shapes.items()
             ]
             parts.append(f"other shape: {_listed(pairs)}")
-        super().__init__(
-            f"Weights {path} do not fit the model: {'; '.join(parts)}."
-            " Use the architecture and task they were trained with."
-        )
+        super().__init__(f"Weights {path} do not fit the model: {'; '.join(parts)}. {advice}")
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
