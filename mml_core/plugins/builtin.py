@@ -39,6 +39,12 @@ def mml_schedulers() -> Iterator[SchedulerSpec]:
         summary="train a model per task and fold, predict, and measure",
     )
     yield SchedulerSpec(
+        name="transfer",
+        target="mml_core.schedulers.transfer:TransferScheduler",
+        subroutines=("train", "predict", "test"),
+        summary="train from the weights of a model that was trained on another task",
+    )
+    yield SchedulerSpec(
         name="clean",
         target="mml_core.schedulers.clean:CleanScheduler",
         subroutines=("temp", "download"),
