@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,22 +61,38 @@ def prepare(predictions: Predictions, names: Sequence[str], *, per_class: bool =
     if predictions.targets is None:
         return None
     outputs, targets = _evidence(predictions, surface=needs_surface(names))
-    kept = list(range(len(outputs)))
     if task_type == CLASSIFICATION:
-        if len(targets) and int(targets.max()) >= predictions.output.width:
-            raise PredictionsError(
-                f"A target of task '{predictions.output.task}' is class {int(targets.max())}, and the model"
-                f" has classes 0 to {predictions.output.width - 1}; evaluate it on its own task."
-            )
-        kept = torch.nonzero(targets != NO_LABEL).flatten().tolist()
-        outputs, targets = outputs[kept], targets[kept]
-    subjects = predictions.subject_ids
-    usable = len(kept) > 0 and not has_diverged(task_type, outputs)
+        _require_classes(predictions, targets)
+    names_of_samples, subjects = predictions.sample_ids, predictions.subject_ids
+    known = _labelled(task_type, targets)
+    if not known.all():
+        outputs, targets = outputs[known], targets[known]
+        names_of_samples = list(compress(names_of_samples, known.tolist()))
+        subjects = None if subjects is None else list(compress(subjects, known.tolist()))
+    usable = len(outputs) > 0 and not has_diverged(task_type, outputs)
     return Prepared(
-        sample_ids=[predictions.sample_ids[row] for row in kept],
-        subject_ids=None if subjects is None else [subjects[row] for row in kept],
+        sample_ids=names_of_samples,
+        subject_ids=subjects,
         statistics=statistics_of(task_type, names, outputs, targets, per_class=per_class) if usable else {},
     )
+
+
+def _labelled(task_type: str, targets: Tensor) -> Tensor:
+    """Return which samples have a target, (N); of a segmentation all."""
+    if task_type == SEGMENTATION:
+        return torch.ones(len(targets), dtype=torch.bool)
+    if task_type == CLASSIFICATION:
+        return targets != NO_LABEL
+    return ~targets.reshape(len(targets), -1).isnan().all(1)
+
+
+def _require_classes(predictions: Predictions, targets: Tensor) -> None:
+    strange = targets[(targets < NO_LABEL) | (targets >= predictions.output.width)]
+    if len(strange):
+        raise PredictionsError(
+            f"A target of task '{predictions.output.task}' is class {int(strange[0])}, and the model has"
+            f" classes 0 to {predictions.output.width - 1}; evaluate it on its own task."
+        )
 
 
 def evaluate(predictions: Predictions, names: Sequence[str]) -> dict[str, float]:

@@ -23,10 +23,13 @@ def decode_mask(data: bytes) -> Tensor:
     """Return what :func:`encode_mask` wrote, (H, W), int32.
 
     Raises:
-        OSError: The bytes are no image.
+        OSError: The bytes are no image, or one that would fill the memory.
     """
     import numpy as np
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as image:
-        return torch.from_numpy(np.asarray(image).astype(np.int32))
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return torch.from_numpy(np.asarray(image).astype(np.int32))
+    except Image.DecompressionBombError as error:
+        raise OSError(str(error)) from error

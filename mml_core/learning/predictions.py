@@ -158,7 +158,7 @@ def load_predictions(path: Path) -> list[Predictions]:
         start += length
     try:
         return [_from_table(pa.concat_tables(tables), output, split) for split, tables in parts.items()]
-    except (ValueError, OSError, pa.ArrowException) as error:
+    except (TypeError, ValueError, OSError, pa.ArrowException) as error:
         raise PredictionsError(
             f"Predictions {path} do not fit task '{output.task}' of type {output.task_type} with"
             f" {output.width} outputs: {' '.join(str(error).split())}; predict again."

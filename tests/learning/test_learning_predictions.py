@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mml_core.learning.evaluation import evaluate
+from mml_core.learning.evaluation import evaluate, prepare
 from mml_core.learning.metrics import compute_metrics
 from mml_core.learning.module import MMLModule, Recipe
 from mml_core.learning.outputs import TaskOutput
@@ -179,10 +179,32 @@ def test_outputs_that_do_not_fit_the_task_are_refused(tmp_path: Path) -> None:
         load_predictions(path)
 
 
-def test_a_target_that_is_no_class_of_the_model_is_refused() -> None:
-    made = replace(predictions("classification"), targets=torch.full((COUNT,), 3))
-    with pytest.raises(PredictionsError, match="is class 3, and the model has classes 0 to 2"):
+@pytest.mark.parametrize("number", [3, -2])
+def test_a_target_that_is_no_class_of_the_model_is_refused(number: int) -> None:
+    made = replace(predictions("classification"), targets=torch.full((COUNT,), number))
+    with pytest.raises(PredictionsError, match=f"is class {number}, and the model has classes 0 to 2"):
         evaluate(made, ["accuracy"])
+
+
+@pytest.mark.parametrize("task_type", ["classification", "multilabel", "regression"])
+def test_samples_without_target_are_not_drawn(task_type: str) -> None:
+    made = predictions(task_type)
+    unknown = -1 if task_type == "classification" else torch.nan
+    targets = made.targets.clone()
+    targets[[1, 4]] = unknown
+    prepared = prepare(replace(made, targets=targets), [])
+    assert prepared is not None
+    assert list(prepared.sample_ids) == ["s0", "s2", "s3", "s5", "s6"]
+
+
+def test_a_mask_that_is_no_image_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    save_predictions(path, [predictions("semantic_segmentation")])
+    table = pq.read_table(path)
+    cut = pa.array([data[:40] for data in table["mask"].to_pylist()], pa.binary())
+    pq.write_table(table.set_column(table.column_names.index("mask"), "mask", cut), path)
+    with pytest.raises(PredictionsError, match="of type semantic_segmentation with 3 outputs"):
+        load_predictions(path)
 
 
 def test_ignored_pixels_count_neither_in_the_loss_nor_in_metrics(tmp_path: Path) -> None:
