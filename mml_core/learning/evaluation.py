@@ -83,7 +83,8 @@ def _labelled(task_type: str, targets: Tensor) -> Tensor:
         return torch.ones(len(targets), dtype=torch.bool)
     if task_type == CLASSIFICATION:
         return targets != NO_LABEL
-    return ~targets.reshape(len(targets), -1).isnan().all(1)
+    missing = targets.isnan()
+    return ~(missing if missing.ndim == 1 else missing.all(1))
 
 
 def _require_classes(predictions: Predictions, targets: Tensor) -> None:

@@ -241,3 +241,12 @@ def test_ignored_pixels_count_neither_in_the_loss_nor_in_metrics(tmp_path: Path)
     )
     assert evaluate(found, ["dice", "iou"]) == evaluate(cut_made, ["dice", "iou"])
     assert math.isfinite(evaluate(found, ["dice"])["dice"])
+
+
+@pytest.mark.parametrize("task_type", TYPES)
+def test_no_samples_have_no_metrics(task_type: str) -> None:
+    made = predictions(task_type)
+    empty = replace(made, sample_ids=[], outputs=made.outputs[:0], targets=made.targets[:0])
+    found = evaluate(empty, TYPES[task_type])
+    assert list(found) == TYPES[task_type]
+    assert all(map(math.isnan, found.values()))
