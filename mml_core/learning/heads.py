@@ -56,6 +56,27 @@ class Channels(nn.Module):
         return values[:, self.channels]
 
 
+class Grouped(nn.Module):
+    """Brings outputs into another order, and joins those that are one class there.
+
+    The logit of several classes together is the logarithm of the sum of their exponentials, so that their
+    probabilities add up.
+
+    Args:
+        groups: Per new output the numbers of old ones.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.groups = [list(group) for group in groups]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Turn (B, C, …) into (B, number of groups, …)."""
+        if all(len(group) == 1 for group in self.groups):
+            return values[:, [group[0] for group in self.groups]]
+        return torch.stack([values[:, group].logsumexp(1) for group in self.groups], 1)
+
+
 class RegressionHead(nn.Module):
     """A head that learns standardised targets and knows how to turn them back.
 

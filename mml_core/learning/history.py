@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from mml_core.learning.results import Score
@@ -27,6 +28,13 @@ class History(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that there are new values; Lightning goes on showing old ones."""
         self._validated = self._validated or not trainer.sanity_checking
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what a validation after the fit says of the weights that are stored: an average of others."""
+        if trainer.state.fn == TrainerFn.VALIDATING and self.epochs:
+            metrics = trainer.callback_metrics
+            self.last.update({name: float(metrics[name]) for name in metrics if name.startswith(VALIDATION)})
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -54,10 +62,23 @@ class History(Callback):
         return self.epochs[-1] if self.epochs else {}
 
     def scores(self, task: str, fold: int) -> list[Score]:
-        """Return the history of a fit of one task as rows of a table."""
+        """Return the history of a fit as rows of a table.
+
+        With several tasks each has rows of its own; losses of all together are ``joint_loss`` of the task
+        that the model is for.
+
+        Args:
+            task: The task that the model is for.
+            fold: Its validation fold.
+        """
         rows = []
         for epoch, metrics in enumerate(self.epochs):
+            joint = any(name.count("/") > 1 for name in metrics)
             for name, value in sorted(metrics.items()):
                 split, _, metric = name.partition("/")
-                rows.append(Score(task=task, fold=fold, split=split, epoch=epoch, metric=metric, value=value))
+                owner, _, own = metric.rpartition("/")
+                named = own if owner or not joint else f"joint_{own}"
+                rows.append(
+                    Score(task=owner or task, fold=fold, split=split, epoch=epoch, metric=named, value=value)
+                )
         return rows

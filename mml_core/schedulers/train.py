@@ -3,46 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from mml_core.learning.factory import check_model
-from mml_core.learning.options import plain, section
-from mml_core.schedulers.holdouts import Holdout, holdouts
-from mml_core.schedulers.leakage_guard import guard_against_leakage
-from mml_core.schedulers.train_choices import (
-    NoModelError,
-    check_predictions,
-    chosen_folds,
-    newest_model,
-    predictions_path,
-    require_predictions,
-)
+from mml_core.learning.options import plain
+from mml_core.schedulers.blueprints import chosen_blueprint, write_blueprint
+from mml_core.schedulers.holdouts import Holdout
+from mml_core.schedulers.predicting import predict_learnt, predict_other
+from mml_core.schedulers.train_choices import check_predictions, newest_model, predictions_path
 from mml_core.schedulers.train_evaluation import evaluate_all
+from mml_core.schedulers.train_planning import TrainPlanning
 from mml_core.schedulers.train_report import print_report
-from mml_core.schedulers.train_selection import GROUPS, best_monitor, refuse_leak, selected_by, selectors
+from mml_core.schedulers.train_selection import best_monitor, selected_by, selectors
 from mml_core.schedulers.training import Training, fit_targets
-from mml_core.scheduling.base import AbstractBaseScheduler
 
 if TYPE_CHECKING:
-    from mml_core.data.datamodule import MMLDataModule, Part
+    from mml_core.data.datamodule import MMLDataModule
+    from mml_core.data.joint import JointDataModule
     from mml_core.learning.module import MMLModule
-    from mml_core.scheduling.routine import StepHandle
-    from mml_core.tasks.models import ModelStorage
+    from mml_core.schedulers.train_evaluation import Evaluation
     from mml_core.tasks.struct import TaskStruct
 
 log = logging.getLogger(__name__)
 
-EVALUATED: tuple[Part, ...] = ("val", "outer", "test", "unlabelled")
-# Predictions are reported as those of a whole split, however short a trial the training is.
-EVERY_BATCH: dict[str, Any] = {"fast_dev_run": False, "limit_predict_batches": None}
 
-
-class TrainScheduler(AbstractBaseScheduler):
+class TrainScheduler(TrainPlanning):
     """Trains, predicts and tests, each task and fold in steps of their own.
 
     A scheduler that trains in another way extends this one: it overrides ``_new_model``, which makes what is
@@ -55,10 +44,6 @@ class TrainScheduler(AbstractBaseScheduler):
         super().__init__(cfg, available_subroutines=["train", "predict", "test"])
 
     # -- what inheriting schedulers may override
-
-    def steps_before_training(self) -> tuple[StepHandle, ...]:
-        """Plan what every training waits for; called once, with the plan, where there are trainings."""
-        return ()
 
     def before_training(self, training: Training) -> None:
         """Called in each training step, in whatever process, when all is made and nothing is trained yet.
@@ -87,97 +72,45 @@ class TrainScheduler(AbstractBaseScheduler):
         """
         return {}
 
-    # -- planning
-
-    def create_routine(self) -> None:
-        """Plan the steps: per task an optional search, per fold training, prediction and test."""
-        with self.choosing_steps():
-            self._choose_steps()
-
-    def _choose_steps(self) -> None:
-        from mml_core.learning.tuning import wanted
-
-        train, predict, test = (name in self.subroutines for name in ("train", "predict", "test"))
-        tuning = train and wanted(self.cfg)
-        nested = bool(self.cfg.mode.get("nested"))
-        held_out = {}
-        for task in self.cfg.task_list:
-            struct = self.get_struct(task)
-            folds = chosen_folds(self.cfg.mode.get("folds"), struct)
-            held_out[task] = list(holdouts(folds, nested=nested, num_folds=struct.num_folds, task=task))
-        self._check(held_out)
-        first = self.steps_before_training() if train else ()
-        for task, each_holdout in held_out.items():
-            tuned: tuple[StepHandle, ...] = ()
-            for holdout in each_holdout:
-                if tuning and (nested or not tuned):  # a search must not see the outer fold either
-                    tuned = (self.add_step("tune_task", task, *holdout.params, after=first),)
-                last = tuned or first
-                for wanted_step, name in (
-                    (train, "train_fold"),
-                    (predict, "predict_fold"),
-                    (test, "test_fold"),
-                ):
-                    if wanted_step:
-                        last = (self.add_step(name, task, *holdout.params, after=last),)
-
-    def _check(self, held_out: Mapping[str, Sequence[Holdout]]) -> None:
-        """Refuse what the steps would fail by, while there is no run yet that would have to be continued."""
-        train, predict, test = (name in self.subroutines for name in ("train", "predict", "test"))
-        structs = {task: self.get_struct(task) for task in held_out}
-        choosing = selectors(self.cfg) if train else {}
-        for task, struct in structs.items():
-            if train:
-                check_model(self.cfg, struct, self.plugins)
-            for holdout in held_out[task]:
-                chosen_by = selected_by(choosing)
-                if predict and not train:
-                    chosen_by = newest_model(struct, holdout).selected_by
-                if test:
-                    refuse_leak(chosen_by, struct, holdout)
-            if test and not predict:
-                require_predictions(struct, held_out[task])
-        guard_against_leakage(self, {task: [task] for task in held_out})
-        if self._run_dir is None:  # a plan that is only shown does not wait for torch
-            return
-        from mml_core.learning.checks import check_training, check_use
-        from mml_core.learning.outputs import TaskOutput
-        from mml_core.learning.selection import logged_names, require_logged
-
-        check_use(self.cfg, structs.values(), self.plugins)
-        if train:
-            check_training(self.cfg, structs.values(), self.plugins)
-            for task, struct in structs.items():
-                names = logged_names([TaskOutput.of(struct)], section(self.cfg, "metrics"))
-                for setting, monitor in choosing.items():
-                    require_logged(GROUPS[setting], monitor, names)
-                for holdout in held_out[task]:
-                    self._datamodule(struct, holdout).check_training()
-
     # -- steps
 
-    def tune_task(self, task: str, fold: int, outer: int | None = None) -> dict[str, Any]:
+    def tune_task(
+        self, task: str, fold: int, outer: int | None = None, co_tasks: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Search learning rate and batch size on the training part of one fold.
 
         Returns:
             What was found; the training steps that wait for this one read it from its record.
         """
-        struct, holdout = self.get_struct(task), Holdout(fold=fold, outer=outer)
-        datamodule = self._datamodule(struct, holdout)
-        tuned = self.lightning_tune(self._model_for(struct, holdout, datamodule), datamodule)
+        struct = self.get_struct(task)
+        partners = [self.get_struct(name) for name in co_tasks]
+        holdout = Holdout(fold=fold, outer=outer)
+        data: Any = self._data_of(self._cfg_of(struct), [struct, *partners], holdout)
+        tuned = self.lightning_tune(self._model_for(struct, fold, data, partners), data)
         log.info("%s: tuned %s", task, tuned)
         return {"task": task, "tuned": tuned.to_json()}
 
-    def train_fold(self, task: str, fold: int, outer: int | None = None) -> dict[str, Any]:
+    def train_fold(
+        self, task: str, fold: int, outer: int | None = None, co_tasks: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Train without the folds held out; store weights, pipeline, history, and the model naming them."""
         from mml_core.learning.factory import pipeline_of
 
-        training = self._training(self.get_struct(task), Holdout(fold=fold, outer=outer))
+        struct = self.get_struct(task)
+        partners = [self.get_struct(name) for name in co_tasks]
+        training = self._training(struct, Holdout(fold=fold, outer=outer), partners)
         self.before_training(training)
         training.fit()
         self.after_training(training)
-        stored = training.store(self.fm, pipeline_of(self.cfg, training.struct), self.step_id)
-        return {**stored, **self.record_of_training(training)}
+        cfg, blueprint = self._cfg_of(struct), chosen_blueprint(self.cfg, struct)
+        pipeline = pipeline_of(cfg, struct, *partners)
+        stored = training.store(self.fm, pipeline, self.step_id)
+        if self.cfg.mode.get("write_blueprint"):
+            path = self.fm.construct_saving_path(None, "blueprint", task)
+            write_blueprint(path, cfg, pipeline, training.optimizer)
+            stored["files"]["blueprint"] = str(path)
+        taken = {} if blueprint is None else blueprint.to_json()
+        return {**stored, **taken, **self.record_of_training(training)}
 
     def predict_fold(self, task: str, fold: int, outer: int | None = None) -> dict[str, Any]:
         """Predict what was not trained on: the folds that were held out, test and unlabelled samples."""
@@ -185,42 +118,78 @@ class TrainScheduler(AbstractBaseScheduler):
 
         struct, holdout = self.get_struct(task), Holdout(fold=fold, outer=outer)
         storage = newest_model(struct, holdout)
-        predictions = self._predict(struct, storage)
+        predictions = predict_learnt(self, struct, storage)
         path = self.fm.construct_saving_path(None, "predictions", task, f"fold{holdout.key}.parquet")
         save_predictions(path, predictions)
         storage.predictions = {**storage.predictions, **{each.split: path for each in predictions}}
         struct.paths[f"predictions_{holdout.key}"] = path
         return {"task": task, "fold": fold, "files": {"predictions": str(path)}}
 
+    def predict_other(self, task: str, other: str, fold: int, outer: int | None = None) -> dict[str, Any]:
+        """Predict another task with the model of this one: by its head for it, or by the names of classes."""
+        from mml_core.learning.predictions import save_predictions
+
+        struct, target, holdout = (
+            self.get_struct(task),
+            self.get_struct(other),
+            Holdout(fold=fold, outer=outer),
+        )
+        class_map = (plain(self.cfg.mode.get("class_maps")) or {}).get(other)
+        predictions = predict_other(self, struct, target, newest_model(struct, holdout), class_map)
+        owner, name = on(task, other), f"fold{holdout.key}.parquet"
+        path = self.fm.construct_saving_path(None, "predictions", owner, name)
+        save_predictions(path, predictions)
+        struct.paths[f"predictions_{holdout.key}@{other}"] = path
+        return {"task": owner, "fold": fold, "files": {"predictions": str(path)}}
+
     def test_fold(self, task: str, fold: int, outer: int | None = None) -> dict[str, Any]:
         """Compute the metrics of saved predictions, from the file alone."""
         from mml_core.learning.predictions import load_predictions
-        from mml_core.learning.results import save_scores
-        from mml_core.storage.atomic import write_bytes
 
         struct, holdout = self.get_struct(task), Holdout(fold=fold, outer=outer)
         path = predictions_path(struct, holdout)
         parts = load_predictions(path)
         check_predictions(path, parts, task, holdout)
         evaluation = evaluate_all(parts, plain(self.cfg.metrics), struct, seed=self.step_seed)
-        metrics = self.fm.construct_saving_path(None, "metrics", task)
+        stored = self._store_evaluation(evaluation, task, fold)
+        struct.paths[f"metrics_{holdout.key}"] = Path(stored["files"]["metrics"])
+        for model in struct.models:
+            if path in model.predictions.values():
+                stored["selected_by"] = model.selected_by
+                model.metrics = {**model.metrics, **_named(evaluation.scores)}
+        return stored
+
+    def test_other(self, task: str, other: str, fold: int, outer: int | None = None) -> dict[str, Any]:
+        """Compute the metrics of the predictions of another task."""
+        from mml_core.learning.predictions import load_predictions
+
+        struct, target, holdout = (
+            self.get_struct(task),
+            self.get_struct(other),
+            Holdout(fold=fold, outer=outer),
+        )
+        parts = load_predictions(struct.paths[f"predictions_{holdout.key}@{other}"])
+        evaluation = evaluate_all(parts, plain(self.cfg.metrics), target, seed=self.step_seed)
+        stored = self._store_evaluation(evaluation, on(task, other), fold)
+        struct.paths[f"metrics_{holdout.key}@{other}"] = Path(stored["files"]["metrics"])
+        return stored
+
+    def _store_evaluation(self, evaluation: Evaluation, owner: str, fold: int) -> dict[str, Any]:
+        from mml_core.learning.results import save_scores
+        from mml_core.storage.atomic import write_bytes
+
+        metrics = self.fm.construct_saving_path(None, "metrics", owner)
         save_scores(metrics, evaluation.rows)
         files = {"metrics": str(metrics)}
         for name, image in evaluation.plots.items():
-            plot = self.fm.construct_saving_path(None, "plots", task, name)
+            plot = self.fm.construct_saving_path(None, "plots", owner, name)
             write_bytes(plot, image)
             files[f"plots, {name.partition('_fold')[0]}"] = str(plot)
-        struct.paths[f"metrics_{holdout.key}"] = metrics
-        chosen_by: list[str] = []
-        for model in struct.models:
-            if path in model.predictions.values():
-                chosen_by = model.selected_by
-                model.metrics = {**model.metrics, **_named(evaluation.scores)}
         return {
-            "task": task,
+            "task": owner,
             "fold": fold,
             "scores": evaluation.scores,
-            "selected_by": chosen_by,
+            "selected_by": [],
             "intervals": evaluation.intervals,
             "confidence": evaluation.confidence,
             "files": files,
@@ -228,33 +197,52 @@ class TrainScheduler(AbstractBaseScheduler):
 
     def before_finishing_hook(self) -> None:
         """Show the metrics of each task over its folds, and where every file is."""
-        tested = self.results.by_method("test_fold")
-        made = [
-            *self.results.by_method("train_fold"),
-            *self.results.by_method("predict_fold"),
-            *tested,
-        ]
+        of = self.results.by_method
+        tested = [*of("test_fold"), *of("test_other")]
+        made = [*of("train_fold"), *of("predict_fold"), *of("predict_other"), *tested]
         self.return_value = print_report(tested, made, self.fm.project_path)
+
+    # -- what a training is made of
 
     def _new_model(self, struct: TaskStruct, fold: int) -> MMLModule:
         """Make what is trained on a task while ``fold`` validates."""
-        return self.create_model(struct)
+        return self._new_joint_model(struct)
 
-    def _model_for(self, struct: TaskStruct, holdout: Holdout, datamodule: MMLDataModule) -> MMLModule:
-        model = self._new_model(struct, holdout.fold)
-        fit_targets(model, datamodule)
+    def _new_joint_model(self, struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
+        """Make what is trained on a task and its co-tasks."""
+        from mml_core.learning.factory import create_model
+
+        model = create_model(self._cfg_of(struct), struct, self.plugins, *co_tasks)
+        if co_tasks and model.recipe is not None:
+            weights = plain(self.cfg.mode.get("task_weights")) or {}
+            mine = {name: float(weights[name]) for name in model.outputs if name in weights}
+            model.recipe = replace(model.recipe, task_weights=mine)
         return model
 
-    def _training(self, struct: TaskStruct, holdout: Holdout) -> Training:
+    def _model_for(
+        self,
+        struct: TaskStruct,
+        fold: int,
+        data: MMLDataModule | JointDataModule,
+        co_tasks: Sequence[TaskStruct],
+    ) -> MMLModule:
+        model = self._new_joint_model(struct, *co_tasks) if co_tasks else self._new_model(struct, fold)
+        fit_targets(model, data)
+        return model
+
+    def _training(self, struct: TaskStruct, holdout: Holdout, co_tasks: Sequence[TaskStruct]) -> Training:
         from mml_core.learning.best_weights import BestWeights
         from mml_core.learning.history import History
         from mml_core.learning.tuning import Tuned, apply
 
-        datamodule = self._datamodule(struct, holdout)
-        model = self._model_for(struct, holdout, datamodule)
+        cfg, blueprint = self._cfg_of(struct), chosen_blueprint(self.cfg, struct)
+        if blueprint is not None:
+            log.info("%s: takes %s from %s", struct.name, ", ".join(blueprint.groups), blueprint.path)
+        data = self._data_of(cfg, [struct, *co_tasks], holdout)
+        model = self._model_for(struct, holdout.fold, data, co_tasks)
         for found in self.results.by_method("tune_task"):
             if found["task"] == struct.name:
-                apply(Tuned(**found["tuned"]), model, datamodule)
+                apply(Tuned(**found["tuned"]), model, data)
         history, monitor = History(), best_monitor(self.cfg)
         best = None if monitor is None else BestWeights(monitor)
         trainer = self.create_trainer(
@@ -262,56 +250,19 @@ class TrainScheduler(AbstractBaseScheduler):
             callbacks=[history, *([best] if best else [])],
             label=f"train {struct.name}, {holdout}",
             log_dir=self._log_dir(struct.name, holdout),
+            **({} if blueprint is None else blueprint.trainer),
         )
         return Training(
             struct=struct,
+            co_tasks=tuple(co_tasks),
             holdout=holdout,
             model=model,
-            datamodule=datamodule,
+            datamodule=data,
             trainer=trainer,
             history=history,
             best=best,
-            selected_by=selected_by(selectors(self.cfg)),
+            selected_by=selected_by(selectors(cfg)),
         )
-
-    def _datamodule(self, struct: TaskStruct, holdout: Holdout) -> MMLDataModule:
-        return self.create_datamodule(struct, fold=holdout.fold, outer=holdout.outer)
-
-    def _predict(self, struct: TaskStruct, storage: ModelStorage) -> list[Any]:
-        from mml_core.data.datamodule import create_datamodule
-        from mml_core.learning.pipeline import load_model, load_pipeline
-        from mml_core.learning.predictions import predict
-
-        task, holdout = struct.name, Holdout(fold=storage.fold, outer=storage.outer)
-        pipeline = load_pipeline(storage.pipeline)
-        normalisation = pipeline.normalisation[task]
-        datamodule = create_datamodule(
-            ChainMap({"preprocessing": pipeline.preprocessing}, self.cfg),
-            struct.description,
-            data_root=self.fm.data,
-            fold=holdout.fold,
-            outer=holdout.outer,
-            seed=self.step_seed,
-            normalisation=(normalisation["means"], normalisation["stds"]),
-        )
-        pipeline.check_task(task, datamodule.provenance)
-        model = load_model(pipeline, storage.weights, self.plugins)
-        found = []
-        for part in EVALUATED:
-            if len(datamodule.rows(part)):
-                label = f"predict {task}, {holdout}, {part}"
-                trainer = self.create_trainer(struct, label=label, **EVERY_BATCH)
-                found.append(predict(trainer, model, datamodule, part, fold=holdout.fold))
-        if not found:
-            raise NoModelError(
-                f"Task '{task}' has neither a validation {holdout} nor test samples to predict; create it"
-                " with more samples."
-            )
-        return found
-
-    @property
-    def _run_dir(self) -> Path | None:
-        return self._context.run_dir if self._context is not None else None
 
     def _log_dir(self, task: str, holdout: Holdout) -> Path | None:
         return None if self._run_dir is None else self._run_dir / "logs" / f"{task}-fold{holdout.key}"
@@ -324,3 +275,8 @@ def _named(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for split in ("test", "outer")
         for name, value in scores.get(split, {}).items()
     }
+
+
+def on(task: str, other: str) -> str:
+    """Return what results of a task's model on another task are filed under: no task has such a name."""
+    return f"{task}@{other}"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.schedulers.holdouts import Holdout
+from mml_core.storage.hashing import digest
 from mml_core.tasks.models import ModelStorage
 
 if TYPE_CHECKING:
     from mml_core.data.datamodule import MMLDataModule
+    from mml_core.data.joint import JointDataModule
     from mml_core.files.manager import MMLFileManager
     from mml_core.learning.best_weights import BestWeights
     from mml_core.learning.history import History
@@ -33,9 +36,10 @@ class Training:
 
     Attributes:
         struct: The task.
+        co_tasks: Tasks that are learnt together with it.
         holdout: The folds that are not trained on.
         model: What is trained.
-        datamodule: Its data.
+        datamodule: Its data; of several tasks, joint batches.
         trainer: Trains it.
         history: Losses and metrics of each epoch.
         best: Keeps the best weights; None where the last ones are stored.
@@ -45,11 +49,17 @@ class Training:
     struct: TaskStruct
     holdout: Holdout
     model: MMLModule
-    datamodule: MMLDataModule
+    datamodule: MMLDataModule | JointDataModule
     trainer: StepTrainer
     history: History
+    co_tasks: Sequence[TaskStruct] = ()
     best: BestWeights | None = None
     selected_by: Sequence[str] = ()
+
+    @property
+    def optimizer(self) -> dict[str, Any]:
+        """The group ``optimizer`` as it was used, with the learning rate that a search has found."""
+        return dict(self.model.recipe.optimizer) if self.model.recipe is not None else {}
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -122,6 +132,7 @@ class Training:
             "fold": fold,
             **({} if self.holdout.outer is None else {"outer": self.holdout.outer}),
             **({} if self.best is None else {"epoch": self.best.epoch}),
+            **({"co_tasks": [struct.name for struct in self.co_tasks]} if self.co_tasks else {}),
             "metrics": model.metrics,
             "files": {
                 "parameters": str(weights),
@@ -132,19 +143,66 @@ class Training:
         }
 
     def _with_data(self, pipeline: Pipeline) -> Pipeline:
-        name, (means, stds) = self.struct.name, self.datamodule.statistics
+        modules = modules_of(self.datamodule)
+        statistics = {task: module.statistics for task, module in modules.items()}
         return replace(
             pipeline,
-            normalisation={name: {"means": list(means), "stds": list(stds)}},
-            trained_on={name: self.datamodule.provenance},
+            normalisation={
+                task: {"means": list(means), "stds": list(stds)} for task, (means, stds) in statistics.items()
+            },
+            trained_on={task: module.provenance for task, module in modules.items()},
         )
 
 
-def fit_targets(model: MMLModule, datamodule: MMLDataModule) -> None:
-    """Standardise the targets of a regression by those that are trained on; other tasks need nothing."""
+def create_data(
+    cfg: Mapping[str, Any],
+    structs: Sequence[TaskStruct],
+    holdout: Holdout,
+    *,
+    data_root: Path,
+    seed: int,
+    joint: str | None,
+) -> MMLDataModule | JointDataModule:
+    """Make the data that a model of one or several tasks learns from.
+
+    Args:
+        cfg: The config.
+        structs: The task, and those that are learnt together with it; the same folds are held out of all.
+        holdout: The folds.
+        data_root: The data folder.
+        seed: Of the step. The first task draws from it what it would draw alone, each other one from a seed
+            that is made of it and its name.
+        joint: How batches of several tasks are joined; None for one task.
+    """
+    from mml_core.data.datamodule import create_datamodule
+    from mml_core.data.joint import JointDataModule
+
+    modules = {}
+    for number, struct in enumerate(structs):
+        own = seed if number == 0 else int(digest([seed, struct.name])[:15], 16)
+        modules[struct.name] = create_datamodule(
+            cfg, struct.description, data_root=data_root, fold=holdout.fold, outer=holdout.outer, seed=own
+        )
+    if joint is None:
+        return modules[structs[0].name]
+    return JointDataModule(modules, strategy=joint, seed=seed)
+
+
+def modules_of(datamodule: MMLDataModule | JointDataModule) -> dict[str, MMLDataModule]:
+    """Return the data module of each task, that of the model's own task first."""
+    from mml_core.data.joint import JointDataModule
+
+    if isinstance(datamodule, JointDataModule):
+        return datamodule.modules
+    return {datamodule.description.name: datamodule}
+
+
+def fit_targets(model: MMLModule, datamodule: MMLDataModule | JointDataModule) -> None:
+    """Standardise the targets of regressions by those that are trained on; other tasks need nothing."""
     import torch
 
-    samples = datamodule.description.samples
-    if "value" in samples.column_names:
-        values = samples.take(datamodule.rows("train")).numpy("value")
-        model.fit_targets(datamodule.description.name, torch.as_tensor(values.copy()))
+    for task, module in modules_of(datamodule).items():
+        samples = module.description.samples
+        if "value" in samples.column_names:
+            values = samples.take(module.rows("train")).numpy("value")
+            model.fit_targets(task, torch.as_tensor(values.copy()))
