@@ -171,12 +171,12 @@ class Contents:
 
     Attributes:
         output: The head they come from.
-        splits: Names of splits, sorted.
+        splits: Split → number of samples, in the order of the file.
         folds: Folds of the models, sorted.
     """
 
     output: TaskOutput
-    splits: tuple[str, ...]
+    splits: Mapping[str, int]
     folds: tuple[int, ...]
 
 
@@ -187,8 +187,9 @@ def contents_of(path: Path) -> Contents:
         PredictionsError: If the file is missing, damaged, or something else.
     """
     output, table = _read(path, ["split", "fold"])
-    splits, folds = (table[name].unique().to_pylist() for name in ("split", "fold"))
-    return Contents(output=output, splits=tuple(sorted(splits)), folds=tuple(sorted(folds)))
+    counts = {each["values"]: each["counts"] for each in table["split"].value_counts().to_pylist()}
+    folds = [fold for fold in table["fold"].unique().to_pylist() if fold is not None]
+    return Contents(output=output, splits=counts, folds=tuple(sorted(folds)))
 
 
 def _read(path: Path, columns: list[str] | None = None) -> tuple[TaskOutput, Any]:

@@ -14,8 +14,10 @@ from mml_core.learning.metrics import compute_metrics
 from mml_core.learning.module import MMLModule, Recipe
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.predictions import (
+    Contents,
     Predictions,
     PredictionsError,
+    contents_of,
     load_predictions,
     save_predictions,
 )
@@ -85,6 +87,24 @@ def test_without_targets_nothing_is_evaluated(task_type: str, tmp_path: Path) ->
     assert found.targets is None
     assert evaluate(found, TYPES[task_type]) == {}
     assert len(found.outputs) == COUNT
+
+
+def test_a_file_is_looked_at_without_reading_its_outputs(tmp_path: Path) -> None:
+    made = predictions("classification")
+    save_predictions(
+        tmp_path / "p.parquet",
+        [
+            made,
+            replace(
+                made, split="test", sample_ids=["a", "b"], outputs=made.outputs[:2], targets=made.targets[:2]
+            ),
+        ],
+    )
+    found = contents_of(tmp_path / "p.parquet")
+    assert found == Contents(output=made.output, splits={"val": COUNT, "test": 2}, folds=(2,))
+    assert list(found.splits) == ["val", "test"]
+    with pytest.raises(PredictionsError, match="are not there"):
+        contents_of(tmp_path / "absent")
 
 
 def test_labelled_and_unlabelled_share_a_file(tmp_path: Path) -> None:
