@@ -151,3 +151,13 @@ def test_full_metrics_are_all_there_are(train: Train, mml_project: MMLProject) -
     }
     assert set(config.plots) == set(PLOTS)
     assert {row["metric"] for row in measured(mml_project)} == set(BY_TYPE["classification"])
+
+
+@pytest.mark.long  # as the crash tests of training are: each point costs two commands
+def test_an_evaluation_that_is_killed_comes_out_as_if_it_had_not_been(
+    crash_kit: Any, mml_project: MMLProject, install_task: Any
+) -> None:
+    install_task(mml_project.data, "tiny")
+    overrides = [*QUICKER, "metrics=full", "mode.folds=1"]
+    report = crash_kit("train", *overrides, tasks=["tiny"], methods=["test_fold"], sample=20)
+    assert report.points
