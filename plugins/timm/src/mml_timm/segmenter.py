@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mml_core.errors import near_matches
 from mml_timm.decoders import DECODERS
-from mml_timm.networks import Request, TimmError, TimmNetwork, reason
+from mml_timm.networks import COARSEST, Request, TimmError, TimmNetwork, reason
 
 
 class TimmSegmenter(TimmNetwork):
@@ -76,15 +76,15 @@ def build_segmenter(
         raise TimmError(f"Unknown arch.kwargs.decoder {decoder!r}.{hint}")
     if isinstance(decoder_channels, bool) or not isinstance(decoder_channels, int) or decoder_channels < 1:
         raise TimmError(f"arch.kwargs.decoder_channels is {decoder_channels!r}; write a number from 1 on.")
-    net = _features(request)
+    net: Any
+    request, net = _features(request)
     divisor = math.lcm(*(int(each) for each in net.feature_info.reduction()))
-    size = padded(request.image_size, divisor)
-    if request.is_sized and size != request.image_size:
-        request = replace(request, image_size=size)
-        net = _features(request)
+    whole = padded(request.image_size, divisor)
+    if request.is_sized and whole != request.image_size:  # else pixels at the border would not be seen
+        request, net = _features(replace(request, image_size=whole), exact=True)
     info = net.feature_info
     head = DECODERS[decoder](info.channels(), info.reduction(), width=decoder_channels, classes=out_channels)
-    fixed = size if request.is_sized else None
+    fixed = request.image_size if request.is_sized else None
     return TimmSegmenter(request, net, head, divisor=divisor, fixed=fixed)
 
 
@@ -93,12 +93,28 @@ def padded(size: tuple[int, int], divisor: int) -> tuple[int, int]:
     return size[0] + -size[0] % divisor, size[1] + -size[1] % divisor
 
 
-def _features(request: Request) -> Any:
-    try:
-        return request.build(features_only=True)
-    except (RuntimeError, AttributeError, AssertionError, NotImplementedError) as error:
-        height, width = request.image_size
-        raise TimmError(
-            f"timm cannot build '{request.model}' for features of several scales from images of {height}x"
-            f"{width} pixels ({reason(error)}); choose another network, or another size by preprocessing."
-        ) from error
+def _features(request: Request, *, exact: bool = False) -> tuple[Request, nn.Module]:
+    """Build a network that puts out features, one of a fixed size for images that are padded.
+
+    Args:
+        request: What is wanted.
+        exact: Whether the size is the one it has to be.
+
+    Returns:
+        What was built in the end, and the network.
+    """
+    sizes = [request.image_size]
+    if request.is_sized and not exact:
+        height, width = padded(request.image_size, COARSEST)
+        sizes = [(height, width), (max(height, width),) * 2]  # some take square images only
+    for size in sizes:
+        request = replace(request, image_size=size)
+        try:
+            return request, request.build(features_only=True)
+        except (RuntimeError, AttributeError, AssertionError, NotImplementedError) as error:
+            problem = error
+    height, width = request.image_size
+    raise TimmError(
+        f"timm cannot build '{request.model}' for features of several scales from images of {height}x{width}"
+        f" pixels ({reason(problem)}); choose another network, or another size by preprocessing."
+    ) from problem
