@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mml_core.learning.averaging_rules import check_averaging
 from mml_core.learning.evaluation_options import EvaluationOptions
-from mml_core.learning.factory import pipeline_of, recipe_of
+from mml_core.learning.factory import pipeline_of, recipe_of, start
 from mml_core.learning.optimisation import build_optimizer, build_schedule
 from mml_core.learning.options import OptionError, section
 from mml_core.learning.outputs import TaskOutput
@@ -39,7 +40,10 @@ def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> 
     Raises:
         ArchitectureError: The architecture refuses its arguments.
         OptionError: An option of loss, metrics, optimiser or schedule is unknown or impossible.
+        WeightsError: ``arch.weights`` cannot be read, or does not fit.
+        AdapterError: The network cannot be adapted.
     """
+    check_averaging(cfg)
     recipe, trainer = recipe_of(cfg), section(cfg, "trainer")
     endless = (trainer.get("max_epochs"), trainer.get("max_steps", -1)) == (-1, -1)
     if endless and (recipe.lr_scheduler.get("name") or "none") != "none":
@@ -55,6 +59,8 @@ def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> 
         if network not in tried:
             tried.append(network)
             model = network.build(plugins, recipe)
+            start(cfg, model)
+            model.configure_model()
             parameters = trained_parameters(model.network, model.heads, recipe.optimizer)
             optimizer = build_optimizer(parameters, recipe.optimizer)
-            build_schedule(optimizer, recipe.lr_scheduler, total_steps=100, total_epochs=100)
+            build_schedule(optimizer, recipe.lr_scheduler, total_steps=100, total_epochs=100, swa=recipe.swa)

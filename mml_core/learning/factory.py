@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mml_core.learning.adapters import AdapterRule
 from mml_core.learning.architectures import choose_architecture, find_architecture
+from mml_core.learning.averaging_rules import SwaRule
+from mml_core.learning.initial_weights import InitialWeights, results_of
 from mml_core.learning.options import OptionError, section
 from mml_core.learning.outputs import TaskOutput, check_together
 from mml_core.learning.pipeline import Pipeline
@@ -13,15 +16,15 @@ if TYPE_CHECKING:
     from mml_core.learning.module import MMLModule, Recipe
     from mml_core.plugins import PluginManager
 
-RECORDED = ("optimizer", "lr_scheduler", "loss", "augmentations", "sampling", "trainer")
+RECORDED = ("optimizer", "lr_scheduler", "loss", "augmentations", "sampling", "trainer", "adapter")
 
 
 def create_model(cfg: Any, struct: Any, plugins: PluginManager, *co_tasks: Any) -> MMLModule:
-    """Build the model the config asks for, freshly initialised.
+    """Build the model the config asks for, with the weights of ``arch.weights`` or random ones.
 
     Args:
-        cfg: The composed config; groups ``arch``, ``optimizer``, ``lr_scheduler``, ``loss``, ``metrics``,
-            ``preprocessing`` are read.
+        cfg: The composed config; groups ``arch``, ``adapter``, ``optimizer``, ``lr_scheduler``, ``loss``,
+            ``metrics``, ``preprocessing`` are read.
         struct: A TaskStruct (or TaskDescription).
         plugins: Where architectures are registered.
         *co_tasks: Further tasks that get a head on the same backbone.
@@ -29,8 +32,24 @@ def create_model(cfg: Any, struct: Any, plugins: PluginManager, *co_tasks: Any) 
     Raises:
         ArchitectureError: If the architecture does not fit the task.
         OptionError: If a training option is unknown.
+        WeightsError: If ``arch.weights`` cannot be read, or does not fit.
     """
-    return pipeline_of(cfg, struct, *co_tasks).build(plugins, recipe_of(cfg))
+    model = pipeline_of(cfg, struct, *co_tasks).build(plugins, recipe_of(cfg))
+    start(cfg, model)
+    return model
+
+
+def start(cfg: Any, model: MMLModule) -> None:
+    """Give a new model the first weights that ``arch.weights`` names.
+
+    Raises:
+        WeightsError: They cannot be read, or do not fit.
+    """
+    wanted = InitialWeights.from_config(cfg.get("arch"))
+    if wanted is not None:
+        from mml_core.learning.pretrained import load_initial_weights
+
+        load_initial_weights(model, wanted, results_of(cfg))
 
 
 def check_model(cfg: Any, struct: Any, plugins: PluginManager, *co_tasks: Any) -> None:
@@ -64,6 +83,8 @@ def recipe_of(cfg: Any) -> Recipe:
         lr_scheduler=section(cfg, "lr_scheduler"),
         loss=section(cfg, "loss"),
         metrics=section(cfg, "metrics"),
+        adapter=AdapterRule.from_config(cfg.get("adapter")),
+        swa=SwaRule.from_config(section(cfg, "callbacks").get("swa")),
     )
     if "lr" not in recipe.optimizer:
         raise OptionError("optimizer.lr is missing; set a learning rate, for example optimizer.lr=0.001.")

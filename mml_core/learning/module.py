@@ -100,6 +100,11 @@ class MMLModule(OptimisedModule):
         loss: Tensor = self._losses[chosen](outputs, target)
         return loss, outputs
 
+    def show(self, batch: Mapping[str, Any]) -> None:
+        """Let a batch of whatever tasks pass through the network, for what it notes of it."""
+        for task, part in self._parts(batch):
+            self(part["image"], task)
+
     @override
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Return the sum of the losses of all tasks in the batch, each times the weight of its task."""

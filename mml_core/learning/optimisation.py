@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler as schedules
 
+from mml_core.learning.averaging_rules import SwaRule
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known
 from mml_core.learning.parameter_groups import GroupRule
 from mml_core.learning.selection import Monitor
@@ -92,6 +94,7 @@ def build_schedule(
     total_steps: int,
     total_epochs: int,
     validated_every: int = 1,
+    swa: SwaRule | None = None,
 ) -> dict[str, Any] | None:
     """Make the learning-rate schedule in the form Lightning wants, or None.
 
@@ -101,16 +104,23 @@ def build_schedule(
         total_steps: Optimiser steps of the whole fit.
         total_epochs: Epochs of the whole fit.
         validated_every: Epochs from one validation to the next, which a plateau is looked for in.
+        swa: What sets the learning rate of the last epochs; None: nothing but the schedule does.
     """
     validate_schedule(config)
     options = dict(config)
-    make = choose("lr_scheduler", options.pop("name", None) or "none", SCHEDULES)
-    if make is None:
+    name = options.pop("name", None) or "none"
+    make = choose("lr_scheduler", name, SCHEDULES)
+    if make is None and swa is None:
         return None
     interval = options.pop("interval", "step")
     length = max(1, total_steps if interval == "step" else total_epochs)
     try:
-        schedule = make(optimizer, length, **options)
+        if swa is not None:
+            factor = choose("lr_scheduler for callbacks.swa:", name, FACTORS)(length, **options)
+            schedule = _averaged(optimizer, factor, swa, per_epoch=length / total_epochs, epochs=total_epochs)
+        else:
+            assert make is not None
+            schedule = make(optimizer, length, **options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"lr_scheduler: {' '.join(str(error).split())}") from error
     made = {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
@@ -118,11 +128,42 @@ def build_schedule(
     return made if monitor is None else {**made, "monitor": monitor.name, "frequency": validated_every}
 
 
-def _cosine(
-    optimizer: torch.optim.Optimizer, length: int, *, warmup: float = 0.0, min_factor: float = 0.0
-) -> schedules.LRScheduler:
-    import math
+def _cosine(optimizer: torch.optim.Optimizer, length: int, **options: Any) -> schedules.LRScheduler:
+    return schedules.LambdaLR(optimizer, _cosine_factor(length, **options))
 
+
+def _averaged(
+    optimizer: torch.optim.Optimizer,
+    base: Callable[[int], float],
+    rule: SwaRule,
+    *,
+    per_epoch: float,
+    epochs: int,
+) -> schedules.LRScheduler:
+    """Follow a schedule up to where averaging begins, then anneal to the rate of that, as torch's SWALR does.
+
+    Args:
+        optimizer: Whose learning rate it moves.
+        base: Factor of the schedule at each of its steps.
+        rule: When averaging begins, and its rate.
+        per_epoch: Steps of the schedule in an epoch.
+        epochs: Epochs of the fit.
+    """
+    begin, anneal = round(rule.start_epoch(epochs) * per_epoch), rule.anneal_epochs * per_epoch
+    reached = base(begin)
+    wanted = reached if rule.lr is None else rule.lr / float(optimizer.defaults["lr"])
+
+    def factor(step: int) -> float:
+        if step < begin:
+            return base(step)
+        share = min(1.0, (step - begin) / anneal) if anneal else 1.0
+        moved = share if rule.anneal == "linear" else 0.5 * (1 - math.cos(math.pi * share))
+        return reached + (wanted - reached) * moved
+
+    return schedules.LambdaLR(optimizer, factor)
+
+
+def _cosine_factor(length: int, *, warmup: float = 0.0, min_factor: float = 0.0) -> Callable[[int], float]:
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup is a share of the fit in [0, 1), found {warmup}")
     rising = int(warmup * length)
@@ -133,7 +174,7 @@ def _cosine(
         progress = min(1.0, (step - rising) / max(1, length - rising))
         return min_factor + (1 - min_factor) * 0.5 * (1 + math.cos(math.pi * progress))
 
-    return schedules.LambdaLR(optimizer, factor)
+    return factor
 
 
 def _onecycle(
@@ -160,12 +201,19 @@ def _onecycle(
     )
 
 
-def _step(
-    optimizer: torch.optim.Optimizer, length: int, *, drops: int = 2, gamma: float = 0.1
-) -> schedules.LRScheduler:
+def _step(optimizer: torch.optim.Optimizer, length: int, **options: Any) -> schedules.LRScheduler:
+    return schedules.LambdaLR(optimizer, _step_factor(length, **options))
+
+
+def _step_factor(length: int, *, drops: int = 2, gamma: float = 0.1) -> Callable[[int], float]:
     if drops < 1:
         raise ValueError(f"drops must be at least 1, found {drops}")
-    return schedules.StepLR(optimizer, step_size=max(1, -(-length // (drops + 1))), gamma=gamma)
+    size = max(1, -(-length // (drops + 1)))
+    return lambda step: float(gamma ** (step // size))
+
+
+def _constant_factor(length: int) -> Callable[[int], float]:
+    return lambda step: 1.0
 
 
 def _plateau(
@@ -194,6 +242,12 @@ def _plateau(
 
 
 PLATEAU = "plateau"
+FACTORS: dict[str, Callable[..., Callable[[int], float]]] = {
+    "none": _constant_factor,
+    "cosine": _cosine_factor,
+    "step": _step_factor,
+}
+"""Schedules that are a factor of each step, so that averaging can take over from them."""
 SCHEDULES: dict[str, Callable[..., schedules.LRScheduler] | None] = {
     "none": None,
     "cosine": _cosine,

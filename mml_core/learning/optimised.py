@@ -12,6 +12,8 @@ from torch import nn
 from typing_extensions import Self, override
 
 from mml_core.errors import MMLError
+from mml_core.learning.adapters import AdapterRule, add_adapters
+from mml_core.learning.averaging_rules import SwaRule
 from mml_core.learning.freezing import freeze
 from mml_core.learning.layers import Layer
 from mml_core.learning.optimisation import build_optimizer, build_schedule
@@ -31,6 +33,8 @@ class Recipe:
         lr_scheduler: ``{name, interval, …}``.
         loss: Task type → ``{name, kwargs}``.
         metrics: Task type → names.
+        swa: What averages the weights of the last epochs, and sets their learning rate; None: nothing does.
+        adapter: What is trained in the place of the network's weights, from the first fit on; None: they are.
         task_weights: Task → factor of its loss; 1 for those that are not named.
     """
 
@@ -38,6 +42,8 @@ class Recipe:
     lr_scheduler: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    swa: SwaRule | None = None
+    adapter: AdapterRule | None = None
     task_weights: dict[str, float] = field(default_factory=dict)
 
 
@@ -51,6 +57,8 @@ class OptimisedModule(LightningModule):
 
     Attributes:
         started_from: What its first weights come from, JSON values; empty where they are random.
+        initial_weights: What ``arch.weights`` gave the network, JSON values; empty where nothing.
+        adapted: Names of the modules of the network that have an adapter.
     """
 
     def __init__(self, network: nn.Module, heads: nn.ModuleDict, recipe: Recipe | None) -> None:
@@ -60,6 +68,8 @@ class OptimisedModule(LightningModule):
         self.recipe = recipe
         self.schedule_for_fit = True  # a learning-rate search puts its own schedule in place
         self.started_from: dict[str, Any] = {}
+        self.initial_weights: dict[str, Any] = {}
+        self.adapted: tuple[str, ...] = ()
         self._in_eval: frozenset[str] = frozenset()
 
     @property
@@ -77,10 +87,25 @@ class OptimisedModule(LightningModule):
         Raises:
             ModelError: Nothing would be left to train.
         """
-        self._in_eval |= freeze(self.network, layers)
+        self.keep_in_eval(freeze(self.network, layers))
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ModelError("All parameters of the model are frozen, so that nothing is left to train.")
+
+    @property
+    def kept_in_eval(self) -> frozenset[str]:
+        """Names of the modules of the network that are in eval mode always."""
+        return self._in_eval
+
+    def keep_in_eval(self, modules: Iterable[str]) -> None:
+        """Keep modules of the network, by name, in eval mode also while the others are trained."""
+        self._in_eval |= frozenset(modules)
         self.train(self.training)
+
+    @override
+    def configure_model(self) -> None:
+        """Put in the adapters of the recipe, once, before a fit: whatever weights the network has by then."""
+        if self.recipe is not None and self.recipe.adapter is not None and not self.adapted:
+            add_adapters(self, self.recipe.adapter)
 
     @override
     def train(self, mode: bool = True) -> Self:
@@ -110,7 +135,8 @@ class OptimisedModule(LightningModule):
         recipe = self._trained()
         parameters = trained_parameters(self.network, self.heads, recipe.optimizer)
         optimizer = build_optimizer(parameters, recipe.optimizer)
-        if not self.schedule_for_fit or (recipe.lr_scheduler.get("name") or "none") == "none":
+        constant = (recipe.lr_scheduler.get("name") or "none") == "none" and recipe.swa is None
+        if not self.schedule_for_fit or constant:
             return optimizer
         trainer = self.trainer
         steps = trainer.estimated_stepping_batches
@@ -122,6 +148,7 @@ class OptimisedModule(LightningModule):
             total_steps=int(steps),
             total_epochs=int(trainer.max_epochs or 1),
             validated_every=int(trainer.check_val_every_n_epoch or 1),
+            swa=recipe.swa,
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from typing_extensions import override
 
+from mml_core.learning.averaging import AveragedWeights
 from mml_core.learning.checkpoints import FitCheckpoints
 from mml_core.learning.fit_loops import install
 from mml_core.learning.saving import CheckpointRule, Interruptions, Saving
@@ -103,6 +104,7 @@ class StepTrainer(Trainer):
         began = time.monotonic()
         if self._rule is None or self._loop is None:
             super().fit(model, **arguments)
+            self._validate_average(model, val_dataloaders, datamodule)
             self.fit_seconds = time.monotonic() - began
             return
         checkpoints = self._fits.begin(self._rule.keep)
@@ -113,7 +115,17 @@ class StepTrainer(Trainer):
         self._loop.saving = Saving(checkpoints, self._rule, self._fits.interruptions)
         with self._stopping_between_batches():
             super().fit(model, **arguments)
+        self._validate_average(model, val_dataloaders, datamodule)
         self.fit_seconds = self._loop.saving.seconds
+
+    def _validate_average(
+        self, model: LightningModule, loaders: Any, datamodule: LightningDataModule | None
+    ) -> None:
+        """Validate an average of weights that the module has since the fit has ended."""
+        made: list[Callback] = self.callbacks  # type: ignore[attr-defined]  # Lightning sets it elsewhere
+        unseen = any(isinstance(each, AveragedWeights) and each.unseen for each in made)
+        if unseen and sum(map(float, self.num_val_batches)):
+            super().validate(model, loaders, datamodule=datamodule, verbose=False)
 
     @contextmanager
     def _stopping_between_batches(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.precision.half import HalfPrecision
 from typing_extensions import override
 
+from mml_core.learning.averaging import make_averaging
 from mml_core.learning.checkpoints import AtomicCheckpointIO
 from mml_core.learning.loggers import make_loggers
 from mml_core.learning.options import OptionError, require_arguments, require_known, section
@@ -37,6 +38,8 @@ CALLBACK_OPTIONS = (
     "model_summary",
     "learning_rate",
     "early_stopping",
+    "ema",
+    "swa",
     "checkpoint",
     "disabled_plugins",
 )
@@ -102,6 +105,9 @@ def _make_trainer(
     arguments = _arguments(cfg, overrides)
     loggers = make_loggers(cfg, log_dir or folder / "logs")
     made = [*_make_callbacks(cfg, label, has_logger=bool(loggers)), *callbacks]
+    average = make_averaging(section(cfg, "callbacks"))
+    if average is not None:  # the last, so that all others see the weights that were validated
+        made.append(average)
     elastic = TorchElasticEnvironment.detect()
     # Naming the environment keeps Lightning from detecting SLURM and requeueing the job itself.
     plugins: list[Any] = [

@@ -259,6 +259,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "optimizer": {"name": "adamw", "lr": 0.1, "layer_decay": 0.5, "decay_norms_and_biases": False},
         "module": Layered,
     },
+    "moving average": {"callbacks__ema": {"decay": 0.8}, "trainer__val_check_interval": 2},
+    "moving average of gathered gradients": {
+        "callbacks__ema": {"decay": 0.8, "start_epoch": 1, "validate": False},
+        "trainer__accumulate_grad_batches": 3,
+    },
+    "mean of epochs": {"callbacks__swa": {"start": 0.5, "lr": 0.05}, "trainer__max_epochs": 4},
+    "mean of epochs of a probe": {"callbacks__swa": {"start": 0.5}, "module": Probe},
+    "much at once": {
+        "callbacks__ema": {"decay": 0.8},
+        "module": Layered,
+        "optimizer": {"name": "adamw", "lr": 0.1, "layer_decay": 0.5},
+        "trainer__accumulate_grad_batches": 3,
+        "trainer__gradient_clip_val": 0.1,
+        "trainer__precision": "bf16-mixed",
+    },
     "frozen layers": {"module": Probe},
     "loading anew": {"trainer__reload_dataloaders_every_n_epochs": 1},
 }
