@@ -18,11 +18,12 @@ from mml_core.data.dataset import Batch, Draws, TaskDataset
 from mml_core.data.errors import LoaderError, UnequalSizesError
 from mml_core.data.loader import EpochLoader
 from mml_core.data.options import DataOptions
+from mml_core.data.orders import Sequential
 from mml_core.data.prepared import created_header, find_store
-from mml_core.data.sampling import EpochBatches, Sequential
+from mml_core.data.sampling import EpochBatches
 from mml_core.data.sources import FileSource, StoreSource, source_of
 from mml_core.data.statistics import ChannelStatistics, cached_statistics
-from mml_core.tasks.description import TaskDescription, TaskHeader, TaskType
+from mml_core.tasks.description import TaskDescription, TaskHeader
 
 Part = Literal["train", "val", "outer", "test", "unlabelled"]
 Statistics = tuple[list[float], list[float]]
@@ -129,11 +130,8 @@ class MMLDataModule(LightningDataModule):
             LoaderError: Sampling asks for what is not there, or there is no training batch.
         """
         self._check_sizes()
-        samples = self.description.samples
         rows = self.rows("train")
-        classified = self.description.task_type is TaskType.CLASSIFICATION
-        labels = samples.numpy("label")[rows] if classified else None
-        if not len(self._training_batches(len(rows), labels)):
+        if not len(self._training_batches(rows)):
             held_out = f"{self.fold}" if self.outer is None else f"{self.fold} and {self.outer}"
             raise LoaderError(
                 f"Task '{self.description.name}' has {len(rows)} training samples outside of fold "
@@ -186,7 +184,7 @@ class MMLDataModule(LightningDataModule):
         """Training batches, in an order that seed and epoch decide."""
         augmented = not self.options.augmentation.is_identity
         dataset = self.dataset("train", draws=Draws(self.seed, DRAWS) if augmented else None)
-        batches = self._training_batches(len(dataset), dataset.labels)
+        batches = self._training_batches(dataset.rows)
         return EpochLoader(dataset, batches, self.options.loader.arguments())
 
     def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
@@ -242,8 +240,8 @@ class MMLDataModule(LightningDataModule):
                 "preprocessing with a size, as preprocessing=default."
             )
 
-    def _training_batches(self, samples: int, labels: NDArray[Any] | None) -> EpochBatches:
-        order = self.options.sampling.order(samples, labels, self.seed)
+    def _training_batches(self, rows: NDArray[np.int64]) -> EpochBatches:
+        order = self.options.sampling.order(self.description, rows, self.seed)
         rank, world_size = _rank_and_world_size()
         drop_last = self.options.loader.drop_last
         return EpochBatches(order, self.batch_size, drop_last=drop_last, rank=rank, world_size=world_size)
@@ -256,6 +254,13 @@ class MMLDataModule(LightningDataModule):
     def _stored(self) -> tuple[StoreSource | FileSource, TaskHeader | None]:
         preprocessing = self.options.preprocessing
         store, header = find_store(self.data_root, self._created, preprocessing)
+        if self.options.loader.cache == "ram":
+            if store is None:
+                raise LoaderError(
+                    f"loader.cache=ram needs a preprocessed store, and task '{self._created.name}' has none "
+                    f"in preprocessing {preprocessing.prep_id}: run 'mml run --mode=preprocess' first."
+                )
+            store.load()
         root = self.data_root / "datasets" / self._created.dataset
         return source_of(self.description, self._created, root, preprocessing, store), header
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from mml_core.data.randomness import uniforms
 from mml_core.data.sampling import BatchIndex
@@ -93,7 +93,8 @@ class TaskDataset(Dataset[Batch]):
         """
         where = positions if isinstance(positions, BatchIndex) else _first_epoch(positions)
         rows = self.rows[where.samples]
-        batch = {"image": _image_tensor(self.source.images(rows))}
+        memory = _Memory()
+        batch = {"image": _image_tensor(self.source.images(rows, memory.allocate), memory)}
         if self._with_targets:
             batch["target"] = self._targets(rows)
         batch["index"] = torch.from_numpy(rows)
@@ -116,8 +117,9 @@ class TaskDataset(Dataset[Batch]):
 
     def _targets(self, rows: NDArray[np.int64]) -> Tensor:
         if self.task_type is TaskType.SEGMENTATION:
-            masks = self.source.masks(rows)
-            return torch.from_numpy(masks if masks.dtype == np.uint8 else masks.astype(np.int64))
+            memory = _Memory()
+            masks = self.source.masks(rows, memory.allocate)
+            return memory.tensor(masks if masks.dtype == np.uint8 else masks.astype(np.int64))
         values = self._column()[rows]
         wanted = np.int64 if self.task_type is TaskType.CLASSIFICATION else np.float32
         return torch.from_numpy(values.astype(wanted, copy=False))
@@ -128,7 +130,31 @@ def _first_epoch(positions: Sequence[int]) -> BatchIndex:
     return BatchIndex(places, 0, places)
 
 
-def _image_tensor(images: NDArray[Any]) -> Tensor:
+def _image_tensor(images: NDArray[Any], memory: _Memory) -> Tensor:
     if images.dtype == np.uint8:
-        return torch.from_numpy(images)
+        return memory.tensor(images)
     return torch.from_numpy(images.astype(np.float32) / np.float32(65535))
+
+
+class _Memory:
+    """Memory for a batch; in a worker of the kind that is handed to the training process without a copy."""
+
+    def __init__(self) -> None:
+        self._shared: Tensor | None = None
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        if get_worker_info() is None:
+            return np.empty(shape, dtype)
+        kind = np.dtype(dtype)
+        size = int(np.prod(shape)) * kind.itemsize
+        # What torch's own collating does; there is no public call that allocates shared memory unfilled.
+        storage = torch.UntypedStorage._new_shared(size)  # type: ignore[no-untyped-call]
+        self._shared = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
+        content: NDArray[Any] = self._shared.numpy().view(kind).reshape(shape)
+        return content
+
+    def tensor(self, content: NDArray[Any]) -> Tensor:
+        """The tensor over an array, in the memory that was given for it."""
+        if self._shared is None or content.dtype != np.uint8:
+            return torch.from_numpy(content)
+        return self._shared.reshape(content.shape)

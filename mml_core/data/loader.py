@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from mml_core.data.dataset import Batch, TaskDataset
 from mml_core.data.errors import LoaderError
-from mml_core.data.sampling import DROP_LAST, EpochBatches
+from mml_core.data.sampling import DROP_LAST, BatchIndex, EpochBatches
 from mml_core.errors import near_matches
 
 _OWN = ("dataset", "batch_sampler", "sampler", "shuffle", "collate_fn", "worker_init_fn", "generator")
@@ -29,6 +29,7 @@ class LoaderOptions:
         drop_last: What becomes of a last, smaller training batch: ``single``, true or false.
         num_workers: Processes that load; 0 loads in the training process.
         pin_memory: Page-locked batches; None where there is an accelerator to copy them to.
+        cache: ``ram`` reads the store into memory once, shared by all workers; None maps its file.
         extra: Any other argument of ``torch.utils.data.DataLoader``.
     """
 
@@ -37,6 +38,7 @@ class LoaderOptions:
     drop_last: bool | str = "single"
     num_workers: int = 0
     pin_memory: bool | None = None
+    cache: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -64,6 +66,8 @@ class LoaderOptions:
                 raise LoaderError(f"loader.{key} is {value!r}; a whole number from {least} is needed.")
         if options.drop_last not in DROP_LAST:
             raise LoaderError(f"loader.drop_last is {options.drop_last!r}; it can be single, true or false.")
+        if options.cache not in (None, "ram"):
+            raise LoaderError(f"loader.cache is {options.cache!r}; it can be ram or null.")
         return options
 
     def arguments(self) -> dict[str, Any]:
@@ -101,6 +105,7 @@ class EpochLoader:
             generator=torch.Generator(),  # so that starting workers draws nothing from the global one
             **arguments,
         )
+        self._pinned = bool(arguments.get("pin_memory"))
         self._shown: int | None = None  # the epoch that is under way
         self._delivered = 0
 
@@ -120,13 +125,19 @@ class EpochLoader:
     def __iter__(self) -> Iterator[Batch]:
         batches = self.batch_sampler
         self._shown, self._delivered = batches.epoch, batches.start
-        iterator = iter(self._loader)
+        iterator = iter(self._loader) if self.num_workers else self._load(iter(batches))
         batches.start = 0  # only the iteration after load_state_dict begins elsewhere
         for batch in iterator:
             self._delivered += 1
             yield batch
         if batches.epoch == self._shown:
             batches.set_epoch(batches.epoch + 1)
+
+    def _load(self, batches: Iterator[BatchIndex]) -> Iterator[Batch]:
+        """What the DataLoader does without workers, less its cost per batch."""
+        for where in batches:
+            batch = self.dataset.__getitems__(where)
+            yield {key: value.pin_memory() for key, value in batch.items()} if self._pinned else batch
 
     def state_dict(self) -> dict[str, int]:
         """The place: the epoch, and how many of its batches were handed out."""

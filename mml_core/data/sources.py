@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mml_core.data.errors import ChangedSourceError
 from mml_core.data.preprocessing import Preprocessing
-from mml_core.data.store import Store, stack
+from mml_core.data.store import Allocate, Store, stack
 from mml_core.storage.hashing import sha256_bytes
 from mml_core.tasks.description import TaskDescription, TaskHeader, TaskType
 from mml_core.tasks.errors import ImageError
@@ -19,13 +19,16 @@ from mml_core.tasks.samples import SampleTable
 
 
 class SampleSource(Protocol):
-    """Preprocessed samples by their row in a sample table; the same pixels whichever kind it is."""
+    """Preprocessed samples by their row in a sample table; the same pixels whichever kind it is.
 
-    def images(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    ``allocate`` gives the memory that they are copied to.
+    """
+
+    def images(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Images (B, C, H, W), uint8 or uint16."""
         ...
 
-    def masks(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def masks(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Masks (B, H, W) of class indices."""
         ...
 
@@ -42,14 +45,14 @@ class StoreSource:
         self.store = store
         self._rows = rows
 
-    def images(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def images(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Images (B, C, H, W), uint8 or uint16, by one gather."""
-        return self.store.images.gather(rows if self._rows is None else self._rows[rows])
+        return self.store.images.gather(rows if self._rows is None else self._rows[rows], allocate)
 
-    def masks(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def masks(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Masks (B, H, W) of class indices, by one gather."""
         assert self.store.masks is not None
-        return self.store.masks.gather(rows if self._rows is None else self._rows[rows])
+        return self.store.masks.gather(rows if self._rows is None else self._rows[rows], allocate)
 
 
 class FileSource:
@@ -70,13 +73,13 @@ class FileSource:
         self._root = root
         self._preprocessing = preprocessing
 
-    def images(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def images(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Images (B, C, H, W), uint8 or uint16."""
-        return stack([self.image(int(row)) for row in rows], f"task {self._header.name}")
+        return stack([self.image(int(row)) for row in rows], f"task {self._header.name}", allocate)
 
-    def masks(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def masks(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Masks (B, H, W) of class indices."""
-        return stack([self.mask(int(row)) for row in rows], f"task {self._header.name}")
+        return stack([self.mask(int(row)) for row in rows], f"task {self._header.name}", allocate)
 
     def image(self, row: int) -> NDArray[Any]:
         """One image (C, H, W).

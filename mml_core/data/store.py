@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from mml_core.data.errors import DamagedStoreError, UnequalSizesError
+from mml_core.data.shared_memory import SharedBytes
 from mml_core.storage.hashing import digest, sha256_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 CHUNK_BYTES = 1 << 20
+_READ_BYTES = 1 << 24
+
+Allocate: TypeAlias = Callable[[tuple[int, ...], Any], NDArray[Any]]
+"""Gives an array of a shape and a type, to be filled."""
 
 
 class Modality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,14 +110,16 @@ class SampleArray:
     Args:
         folder: The store.
         entry: The modality's entry in the manifest.
+        loaded: The content of its file where another process has loaded and checked it.
 
     Raises:
         DamagedStoreError: A file is missing or has another size than when it was written.
     """
 
-    def __init__(self, folder: Path, entry: Modality) -> None:
+    def __init__(self, folder: Path, entry: Modality, loaded: SharedBytes | None = None) -> None:
         self.folder = folder
         self.entry = entry
+        self._loaded = loaded
         path = folder / entry.file
         try:
             size = path.stat().st_size
@@ -119,22 +127,18 @@ class SampleArray:
             raise DamagedStoreError(folder, f"{entry.file} cannot be read ({error.strerror})") from error
         if size != entry.size:
             raise DamagedStoreError(folder, f"{entry.file} has {size} bytes, {entry.size} were written")
+        self._index = None if entry.shape is not None else self._read_index()
+        self._unverified = np.full(len(entry.chunks), loaded is None)
+        self._all_verified = loaded is not None or not entry.chunks
         empty = np.zeros(0, dtype=np.uint8)
-        self._bytes: NDArray[np.uint8] = np.memmap(path, np.uint8, "r") if size else empty
-        self._items: NDArray[Any] | None = None
-        self._index: NDArray[np.int64] | None = None
-        if entry.shape is not None:
-            self._items = np.asarray(self._bytes).view(entry.dtype).reshape(entry.samples, *entry.shape)
-        else:
-            self._index = self._read_index()
-        self._unverified = np.ones(len(entry.chunks), dtype=bool)
-        self._all_verified = not entry.chunks
+        mapped = loaded.array if loaded is not None else np.memmap(path, np.uint8, "r") if size else empty
+        self._use(mapped)
 
     def __len__(self) -> int:
         return self.entry.samples
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SampleArray, (self.folder, self.entry)
+        return SampleArray, (self.folder, self.entry, self._loaded)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -147,19 +151,48 @@ class SampleArray:
         self._verify(np.array([start]), np.array([stop]))
         return self._bytes[start:stop].view(self.entry.dtype).reshape(shape)
 
-    def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def gather(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Copy the samples of some rows into one array (B, …), by a single gather.
+
+        Args:
+            rows: Which samples.
+            allocate: Gives the memory they are copied to, of a shape and a type.
 
         Raises:
             UnequalSizesError: They do not have one size.
             DamagedStoreError: A chunk they lie in does not have the checksum it was written with.
         """
         if self._items is None:
-            return stack([self.sample(int(row)) for row in rows], self.folder.name)
+            return stack([self.sample(int(row)) for row in rows], self.folder.name, allocate)
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self._items):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self._items)} samples")
         if not self._all_verified:
             length = self._items[0].nbytes
             self._verify(rows * length, (rows + 1) * length)
-        return self._items.take(rows, axis=0)
+        batch = allocate((len(rows), *self._items.shape[1:]), self._items.dtype)
+        # Clipping does nothing to rows that are in range; to raise, NumPy would copy twice.
+        return self._items.take(rows, axis=0, out=batch, mode="clip")
+
+    def load(self) -> None:
+        """Read the whole file, once and in order, into memory that processes share, and check it.
+
+        Raises:
+            DamagedStoreError: A chunk does not have the checksum it was written with.
+            LoaderError: There is not memory enough.
+        """
+        if self._loaded is not None or not self.entry.size:
+            return
+        loaded = SharedBytes(self.entry.size, f"{self.folder.name}/{self.entry.file}")
+        memory = loaded.array.data
+        with (self.folder / self.entry.file).open("rb", buffering=0) as file:
+            done = 0
+            while done < len(memory) and (count := file.readinto(memory[done : done + _READ_BYTES])):
+                done += count
+        self._use(loaded.array)
+        for chunk in range(len(self.entry.chunks)):
+            self._verify_chunk(chunk)
+        self._all_verified = True
+        self._loaded = loaded
 
     def verify(self) -> None:
         """Read everything and compare it with the checksums it was written with.
@@ -173,6 +206,13 @@ class SampleArray:
             raise DamagedStoreError(
                 self.folder, f"{self.entry.file} has another sha256 than it was written with"
             )
+
+    def _use(self, content: NDArray[np.uint8]) -> None:
+        self._bytes = content
+        self._items: NDArray[Any] | None = None
+        if self.entry.shape is not None:
+            plain = np.asarray(content).view(self.entry.dtype)
+            self._items = plain.reshape(self.entry.samples, *self.entry.shape)
 
     def _extent(self, row: int) -> tuple[int, int, tuple[int, ...]]:
         if self._index is not None:
@@ -248,13 +288,24 @@ class Store:
         if self.masks is not None:
             self.masks.verify()
 
+    def load(self) -> None:
+        """Read everything into memory that processes share, and check it.
+
+        Raises:
+            DamagedStoreError: Something differs from what was written.
+            LoaderError: There is not memory enough.
+        """
+        self.images.load()
+        if self.masks is not None:
+            self.masks.load()
+
 
 def _other_sha256(folder: Path, file: str) -> DamagedStoreError:
     return DamagedStoreError(folder, f"{file} has another sha256 than it was written with")
 
 
-def stack(samples: list[NDArray[Any]], origin: str) -> NDArray[Any]:
-    """Stack samples into a batch.
+def stack(samples: list[NDArray[Any]], origin: str, allocate: Allocate = np.empty) -> NDArray[Any]:
+    """Stack samples into a batch, for which ``allocate`` gives the memory.
 
     Raises:
         UnequalSizesError: They do not have one shape.
@@ -266,4 +317,4 @@ def stack(samples: list[NDArray[Any]], origin: str) -> NDArray[Any]:
             f"Images of {origin} have unequal sizes, as {sizes}, and cannot form one batch: choose a "
             "preprocessing with a size, as preprocessing=default, or loader.batch_size=1."
         )
-    return np.stack(samples)
+    return np.stack(samples, out=allocate((len(samples), *samples[0].shape), samples[0].dtype))

@@ -169,7 +169,7 @@ def test_more_samples_than_there_are_need_replacement(make_task) -> None:
         ({"name": "weighted", "weights": {"class 0": -1}}, "class 0 is -1"),
         ({"name": "weighted", "weights": {"class 0": 1, "class 1": 1}}, "no weight for 'class 2'"),
         ({"name": "weighted", "column": "grup"}, "group"),
-        ({"name": "weighted", "column": "sample_id"}, "no weight"),
+        ({"name": "weighted", "column": "sample_id"}, "numbers from 0 are needed"),
         ({"name": "weighted", "weights": {"class 0": 0, "class 1": 0, "class 2": 0}}, "weight 0"),
         ({"name": "shuffle", "weights": "balanced"}, "for sampling=weighted"),
         ({"name": "subjects"}, "does not say of which subject"),
