@@ -63,7 +63,7 @@ def choose_architecture(config: Any, task_type: str) -> Architecture:
         ArchitectureError: If the group is incomplete, or ``auto`` knows nothing for the task type.
     """
     chosen = plain(config) or {}
-    require_known("arch", chosen, ("name", "kwargs", "channels_last", AUTO))
+    require_known("arch", chosen, ("name", "kwargs", "channels_last", "compile", "weights", "weights_match", AUTO))
     channels_last = bool(chosen.get("channels_last"))
     if chosen.get("name") == AUTO:
         by_type = chosen.get("auto") or {}

@@ -51,6 +51,8 @@ class Pipeline:
         preprocessing: The config group ``preprocessing`` the images went through.
         training: The remaining groups the model was trained with, for the record only.
         classes: Task → names of its classes in the order of the outputs; empty for values.
+        initial_weights: The file the training began with: ``{source, path, sha256, …}``; empty where weights
+            were random.
     """
 
     architecture: Architecture
@@ -62,6 +64,7 @@ class Pipeline:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     classes: dict[str, list[str]] = field(default_factory=dict)
+    initial_weights: dict[str, Any] = field(default_factory=dict)
 
     def build(self, plugins: PluginManager, recipe: Recipe | None = None) -> MMLModule:
         """Build the model, freshly initialised; the architecture must be registered."""
@@ -106,6 +109,7 @@ class Pipeline:
             "preprocessing": self.preprocessing,
             "training": self.training,
             "classes": self.classes,
+            "initial_weights": self.initial_weights,
         }
 
     @classmethod
@@ -137,6 +141,7 @@ class Pipeline:
                     str(task): [str(name) for name in names]
                     for task, names in (stored.get("classes") or {}).items()
                 },
+                initial_weights=dict(stored.get("initial_weights") or {}),
             )
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise PipelineError(f"The pipeline is malformed: {error!r}.") from error

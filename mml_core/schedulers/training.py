@@ -97,12 +97,14 @@ class Training:
         Returns:
             What the step returns.
         """
+        from mml_core.learning.adapters import merge_adapters
         from mml_core.learning.pipeline import save_pipeline
         from mml_core.learning.results import save_scores
         from mml_core.learning.weights import save_weights
         from mml_core.storage.atomic import write_json
 
         task, fold = self.struct.name, self.holdout.fold
+        merge_adapters(self.model)
         weights = fm.construct_saving_path(self.model, "parameters", task)
         save_weights(self.model, weights)
         pipeline_file = fm.construct_saving_path(None, "pipeline", task)
@@ -151,6 +153,7 @@ class Training:
                 task: {"means": list(means), "stds": list(stds)} for task, (means, stds) in statistics.items()
             },
             trained_on={task: module.provenance for task, module in modules.items()},
+            initial_weights=self.model.initial_weights,
         )
 
 
