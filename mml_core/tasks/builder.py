@@ -67,6 +67,7 @@ class TaskBuilder:
         self.dataset_root = dataset_root
         self.class_names: list[str] = []
         self.target_names: list[str] = []
+        self.ignore_index: int | None = None
         self.samples: list[NewSample] = []
         self.warnings: list[str] = []
         self.origins: dict[str, Path] = {}
@@ -83,6 +84,7 @@ class TaskBuilder:
         *,
         idx_to_class: Mapping[int, str] | Mapping[str, str] | Sequence[str] | None = None,
         target_names: Sequence[str] | None = None,
+        ignore_index: int | None = None,
         keywords: Sequence[str] | None = None,
         license: str | None = None,
         reference: str | None = None,
@@ -94,18 +96,25 @@ class TaskBuilder:
             idx_to_class: Class index to name, or the names in order; needed before the first sample, except
                 for a regression. The classes of a segmentation include the background.
             target_names: Names of the values of a regression; by default it has one, ``value``.
+            ignore_index: A number in the masks of a segmentation that is no class, by convention 255: its
+                pixels count neither in the loss nor in metrics. It has to be above all classes, and fit into
+                the 8 bits (with more than 255 classes 16 bits) that masks are stored in.
             keywords: Words to find the task by.
             license: Under which terms the images may be used.
             reference: What to cite.
             summary: One sentence on what the task is.
 
         Raises:
-            CreationError: The class indices are not 0, 1, 2, …, or two classes have one name.
+            CreationError: The class indices are not 0, 1, 2, …, two classes have one name, or
+                ``ignore_index`` is one of the classes or belongs to no mask.
         """
         if idx_to_class is not None:
             self.class_names = self._ordered_classes(idx_to_class)
         if target_names is not None:
             self.target_names = list(target_names)
+        if ignore_index is not None:
+            self.ignore_index = ignore_index
+        self._check_ignore_index()
         texts = {"license": license, "reference": reference, "summary": summary}
         self.texts.update({key: text for key, text in texts.items() if text is not None})
         if keywords is not None:
@@ -194,6 +203,22 @@ class TaskBuilder:
         if len(set(names)) != len(names):
             raise CreationError(f"Task '{self.name}' has two classes of one name: {names}.")
         return names
+
+    def _check_ignore_index(self) -> None:
+        index = self.ignore_index
+        if index is None:
+            return
+        if self.task_type is not TaskType.SEGMENTATION:
+            raise CreationError(
+                f"Task '{self.name}' has an ignore_index of {index}, and is of type {self.task_type}: only"
+                " masks have pixels to ignore."
+            )
+        lowest, highest = len(self.class_names), 255 if len(self.class_names) <= 255 else 65535
+        if not lowest <= index <= highest:
+            raise CreationError(
+                f"Task '{self.name}' has {lowest} classes and an ignore_index of {index}: it has to be from"
+                f" {lowest} to {highest}."
+            )
 
     def _target(self, sample_id: str, given: dict[str, Any], split: str) -> Any:
         needed = self.target_column

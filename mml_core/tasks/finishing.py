@@ -54,9 +54,10 @@ def finish_task(
     manifest, dataset_digest = manifest_with_digest(builder.dataset_root)
     inspector = Inspector(
         builder.dataset_root,
-        len(builder.class_names),
-        {name: record.sha256 for name, record in manifest.files.items()},
-        builder.origins,
+        num_classes=len(builder.class_names),
+        ignore_index=builder.ignore_index,
+        known={name: record.sha256 for name, record in manifest.files.items()},
+        origins=builder.origins,
     )
     segmented = builder.task_type is TaskType.SEGMENTATION
     files = [(sample.image, sample.target if segmented else None) for sample in samples]
@@ -116,6 +117,7 @@ def _header(
         num_folds=num_folds,
         class_counts=_class_counts(builder, found, train),
         bit_depth=statistics.bit_depth,
+        ignore_index=builder.ignore_index,
         dataset_sha256=dataset_digest,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **targets,

@@ -58,6 +58,8 @@ class TaskHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         target_means: Mean of each of these over the training samples.
         target_stds: Standard deviation of each of these.
         bit_depth: Bits per channel of the images, 8 or 16.
+        ignore_index: A number in the masks of a segmentation that is no class: its pixels count nowhere. None
+            where each pixel has a class, and in headers of before there was such a field.
         keywords: Words to find the task by.
         license: Under which terms the images may be used.
         reference: What to cite.
@@ -84,6 +86,7 @@ class TaskHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     target_means: list[float] = []
     target_stds: list[float] = []
     bit_depth: int = 8
+    ignore_index: int | None = None
     keywords: list[str] = []
     license: str = ""
     reference: str = ""

@@ -56,12 +56,14 @@ class Inspector:
     Attributes:
         root: The dataset's folder.
         num_classes: Classes that a mask may hold.
+        ignore_index: A number that it may hold beside them.
         known: Relative path to the sha256 the dataset's manifest has of it.
         origins: Relative path to the file it was copied from, which messages name instead.
     """
 
     root: Path
     num_classes: int = 0
+    ignore_index: int | None = None
     known: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Path] = field(default_factory=dict)
 
@@ -126,10 +128,14 @@ class Inspector:
                 f"Mask {path} is {classes.shape[0]} x {classes.shape[1]}, its image is "
                 f"{extent[0]} x {extent[1]} pixels."
             )
-        counts = np.bincount(classes.ravel(), minlength=self.num_classes)
+        pixels = classes.ravel()
+        if self.ignore_index is not None:
+            pixels = pixels[pixels != self.ignore_index]
+        counts = np.bincount(pixels, minlength=self.num_classes)
         if len(counts) > self.num_classes:
             raise ImageError(
-                f"Mask {path} has the class {len(counts) - 1}, the task has 0 to {self.num_classes - 1}."
+                f"Mask {path} has the class {len(counts) - 1}, the task has 0 to {self.num_classes - 1}"
+                + ("." if self.ignore_index is None else f", and ignores {self.ignore_index}.")
             )
         return tuple(int(count) for count in counts)
 

@@ -104,6 +104,11 @@ class HeaderView:
         return self.header.bit_depth
 
     @property
+    def ignore_index(self) -> int | None:
+        """A number in the masks of a segmentation that is no class; None where each pixel has a class."""
+        return self.header.ignore_index
+
+    @property
     def keywords(self) -> list[str]:
         """Words to find the task by."""
         return self.header.keywords

@@ -320,3 +320,31 @@ def test_a_failed_import_publishes_nothing(tmp_path):
 def test_an_import_never_replaces_a_plugins_dataset(colours):
     with pytest.raises(CreationError, match="that a plugin made"):
         import_task(lambda root: pytest.fail("was asked to fill it"), "paint", colours)
+
+
+def test_pixels_to_ignore_are_of_no_class(tmp_path):
+    workshop = Workshop(tmp_path, "semantic_segmentation")
+    workshop.builder.describe(ignore_index=255)
+    for i in range(4):
+        mask = np.zeros((4, 4), np.uint8)
+        mask[0], mask[1] = 1, 255
+        workshop.add(mask=workshop.image(mask, name=f"m{i}.png"))
+    task = workshop.finish()
+    assert (task.ignore_index, task.num_outputs) == (255, 2)
+    assert task.class_counts == {"0": 32, "1": 16}
+    workshop.add(mask=workshop.image(np.full((4, 4), 7, np.uint8), name="odd.png"))
+    with pytest.raises(ImageError, match=r"odd\.png has the class 7, the task has 0 to 1, and ignores 255"):
+        workshop.finish()
+
+
+@pytest.mark.parametrize(
+    ("task_type", "index", "why"),
+    [
+        ("semantic_segmentation", 1, "2 classes and an ignore_index of 1: it has to be from 2 to 255"),
+        ("semantic_segmentation", 256, "from 2 to 255"),
+        ("classification", 255, "of type classification: only masks have pixels to ignore"),
+    ],
+)
+def test_an_ignore_index_is_above_all_classes_of_a_segmentation(tmp_path, task_type, index, why):
+    with pytest.raises(CreationError, match=why):
+        Workshop(tmp_path, task_type).builder.describe(ignore_index=index)

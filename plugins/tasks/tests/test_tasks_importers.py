@@ -416,3 +416,29 @@ def test_without_the_plugin_the_command_says_what_to_install(workplace, capsys):
     assert "pip install mml-plugin-tasks" in capsys.readouterr().err
     assert main(["tasks", "add", "foldr", "x", "--name", "mine"]) == 2
     assert "Did you mean 'folder'" in capsys.readouterr().err
+
+
+def test_values_to_ignore_are_no_class(workplace):
+    for i in range(4):
+        image(workplace / "images" / f"{i}.png")
+        mask = np.zeros((6, 5), np.uint8)
+        mask[0], mask[1] = 200, 99
+        image(workplace / "masks" / f"{i}.png", pixels=mask)
+    assert add("pairs", "images", "masks", "--classes", "background,lesion", "--ignore-index", 99) == 0
+    task = mine(workplace)
+    assert (task.class_names, task.ignore_index) == (["background", "lesion"], 255)
+    assert task.class_counts == {"0": 80, "1": 20}
+    stored = np.asarray(Image.open(task.dataset_root / samples(task)["train/0"]["mask"]))
+    assert sorted(np.unique(stored)) == [0, 1, 255]
+
+
+def test_a_list_names_what_masks_ignore(workplace, capsys):
+    for i in range(4):
+        image(workplace / f"{i}.png")
+        image(workplace / f"m{i}.png", pixels=np.full((6, 5), 255 if i else 1, np.uint8))
+    table(workplace / "list.csv", [{"file": f"{i}.png", "mask": f"m{i}.png"} for i in range(4)])
+    given = ("csv", "list.csv", "--image", "file", "--label", "mask", "--type", "semantic_segmentation")
+    given += ("--classes", "background,lesion")
+    assert "m1.png has the class 255, the task has 0 to 1." in refused(capsys, *given)
+    assert add(*given, "--ignore-index", 255) == 0
+    assert (mine(workplace).ignore_index, mine(workplace).class_counts) == (255, {"0": 0, "1": 30})

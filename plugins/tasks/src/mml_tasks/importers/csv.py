@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         help="class names in the order of their indices, separated by commas; labels are either of the two",
     )
+    parser.add_argument(
+        "--ignore-index", type=int, metavar="VALUE", help="what is no class in masks, by convention 255"
+    )
 
 
 def read(args: argparse.Namespace) -> Fill:
@@ -80,6 +83,8 @@ def _columns(args: argparse.Namespace) -> list[str]:
         raise CreationError(f"--label names {len(columns)} columns, a task of type {args.type} has one.")
     if args.type == "semantic_segmentation" and not args.classes:
         raise CreationError("--classes is needed: the names of the classes in the masks, background first.")
+    if args.ignore_index is not None and args.type != "semantic_segmentation":
+        raise CreationError(f"--ignore-index is of masks, which a task of type {args.type} has none of.")
     return columns
 
 
@@ -111,7 +116,9 @@ def _describe(
     if args.type == "regression":
         builder.describe(target_names=columns)
     elif args.classes:
-        builder.describe(idx_to_class=[name.strip() for name in args.classes.split(",")])
+        builder.describe(
+            idx_to_class=[name.strip() for name in args.classes.split(",")], ignore_index=args.ignore_index
+        )
     elif args.type == "multilabel" and len(columns) > 1:
         builder.describe(idx_to_class=columns)
     elif args.type != "unlabelled":

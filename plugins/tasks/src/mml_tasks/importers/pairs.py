@@ -2,7 +2,8 @@
 
 An image and its mask have one path below their folders, but for the suffix and what --mask-suffix names.
 The values in the masks (such as 0 and 255) become classes in their order; the masks are copied as PNG with
-class indices.
+class indices. A value that is no class, named by --ignore-index, becomes 255, which losses and metrics
+pass over.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mml_core.tasks.builder import TaskBuilder
 
 _MOST_CLASSES = 64
+_IGNORED = 255
 
 Pair = tuple[Path, Path, str, str]
 """Image, mask, path below the folder without suffix, split."""
@@ -36,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask-suffix", default="", help="what a mask's name has more than its image's, _mask"
     )
     parser.add_argument("--classes", help="class names in the order of mask values, separated by commas")
+    parser.add_argument(
+        "--ignore-index", type=int, metavar="VALUE", help="what is no class in masks, often 255"
+    )
     parser.add_argument("--subject", metavar="REGEX", help="what in a file's name is the subject")
 
 
@@ -50,15 +55,18 @@ def read(args: argparse.Namespace) -> Fill:
         pairs = _pairs(args.images, args.masks, args.mask_suffix, "train", left_out)
         if args.test_images is not None:
             pairs += _pairs(args.test_images, args.test_masks, args.mask_suffix, "test", left_out)
-        values = _values(pairs)
+        values = _values(pairs, args.ignore_index)
         builder = new_builder(args, "semantic_segmentation", root)
-        builder.describe(idx_to_class=_class_names(args.classes, values))
+        builder.describe(
+            idx_to_class=_class_names(args.classes, values),
+            ignore_index=None if args.ignore_index is None else _IGNORED,
+        )
         for image, mask, place, split in pairs:
             name = f"{split}/{place}"
             builder.add(
                 sample_id=name,
                 image=copy_in(builder, image, f"images/{name}{image.suffix.lower()}"),
-                mask=_write_mask(builder, mask, values, f"masks/{name}.png"),
+                mask=_write_mask(builder, mask, values, args.ignore_index, f"masks/{name}.png"),
                 split=split,
                 group=subject_of(args.subject, image),
                 original_split="external test" if split == "test" else None,
@@ -105,15 +113,15 @@ def _place(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
-def _values(pairs: list[Pair]) -> list[int]:
-    """Return all values that occur in masks, sorted; 0 is always the first."""
+def _values(pairs: list[Pair], ignored: int | None) -> list[int]:
+    """Return all values of classes that occur in masks, sorted; 0 is the first, unless it is ignored."""
     import numpy as np
 
     from mml_core.tasks.images import read_mask
 
-    values = {0}
+    values = {0} - {ignored}
     for _, mask, _, _ in pairs:
-        values |= {int(value) for value in np.unique(read_mask(mask))}
+        values |= {int(value) for value in np.unique(read_mask(mask))} - {ignored}
         if len(values) > _MOST_CLASSES:
             raise CreationError(f"Mask {mask} is a picture rather than a mask: it has more than 64 values.")
     return sorted(values)
@@ -121,7 +129,7 @@ def _values(pairs: list[Pair]) -> list[int]:
 
 def _class_names(classes: str | None, values: list[int]) -> list[str]:
     if classes is None:
-        return ["background", *(str(value) for value in values[1:])]
+        return ["background" if value == 0 else str(value) for value in values]
     names = [name.strip() for name in classes.split(",")]
     if values == list(range(len(values))) and len(names) >= len(values):
         return names  # masks hold class indices already, and the last classes may not occur
@@ -130,11 +138,15 @@ def _class_names(classes: str | None, values: list[int]) -> list[str]:
     return names
 
 
-def _write_mask(builder: TaskBuilder, mask: Path, values: list[int], name: str) -> str:
+def _write_mask(builder: TaskBuilder, mask: Path, values: list[int], ignored: int | None, name: str) -> str:
     import numpy as np
 
     from mml_core.tasks.images import read_mask
 
     builder.origins[name] = mask
-    write_png(builder.dataset_root / name, np.searchsorted(values, read_mask(mask)).astype(np.uint8))
+    found = read_mask(mask)
+    classes = np.searchsorted(values, found).astype(np.uint8)
+    if ignored is not None:
+        classes[found == ignored] = _IGNORED
+    write_png(builder.dataset_root / name, classes)
     return name
