@@ -227,7 +227,8 @@ class Attempt:
 
     def _rewrite(self, obj: Any) -> Any:
         if isinstance(obj, Path):
-            return self._layout.project / self._target_of(obj) if obj.is_relative_to(self.folder) else obj
+            inside = f"{obj}/".startswith(f"{self.folder}/")
+            return self._layout.project / self._target_of(obj) if inside else obj
         if isinstance(obj, str):
             inside = obj.startswith(f"{self.folder}/")
             return str(self._layout.project / self._target_of(Path(obj))) if inside else obj

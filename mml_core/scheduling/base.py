@@ -19,8 +19,9 @@ from mml_core.scheduling import values
 from mml_core.scheduling.changes import copy_of, freeze
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.notes import Notes
+from mml_core.scheduling.results import Results
 from mml_core.scheduling.routine import Routine, StepHandle
-from mml_core.scheduling.scope import Results, StepScope
+from mml_core.scheduling.scope import StepScope
 from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
 from mml_core.tasks.models import ModelStorage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mml_core.scheduling import sealed
 from mml_core.scheduling.changes import StructChange
 from mml_core.scheduling.inputs import FileInput, Inputs
 from mml_core.scheduling.plan import Plan
+from mml_core.scheduling.structs import StructHistory
 from mml_core.storage.atomic import fsync_dir
 from mml_core.storage.links import commit_record
 
@@ -105,16 +107,17 @@ class Ledger:
 
     Attributes:
         return_value_setters: Which steps set ``return_value``, a bit mask over positions in the plan.
+        structs: What they changed of TaskStructs.
     """
 
     def __init__(self, plan: Plan, folder: Path | None) -> None:
         self.folder = folder
         self._plan = plan
         self._records: dict[int, StepRecord] = {}
-        self._changes: dict[str, list[tuple[int, StructChange]]] = {}
         self._replaced: dict[str, list[int]] = {}
         self._files: dict[str, tuple[int, FileInput]] = {}
         self.return_value_setters = 0
+        self.structs = StructHistory(plan)
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(StepRecord)
 
@@ -201,16 +204,8 @@ class Ledger:
                 return None
         return self._records.get(position)
 
-    def changes(self, task: str) -> list[tuple[int, StructChange]]:
-        """What steps changed of a task's struct, in plan order."""
-        return self._changes.get(task, [])
-
-    def changed_tasks(self) -> list[str]:
-        """The tasks whose structs were changed by a step."""
-        return list(self._changes)
-
     def replaced_files(self) -> dict[str, list[int]]:
-        """Files that are replaced, not numbered: path in the project to the steps that wrote it."""
+        """Files that are replaced, not numbered: path to the steps that wrote it, ascending."""
         return self._replaced
 
     def file(self, path: str) -> FileInput | None:
@@ -248,14 +243,10 @@ class Ledger:
 
     def _remember(self, position: int, record: StepRecord) -> None:
         self._records[position] = record
-        for task, change in record.structs.items():
-            changes = self._changes.setdefault(task, [])
-            changes.append((position, change))
-            if len(changes) > 1 and changes[-2][0] > position:
-                changes.sort(key=lambda item: item[0])
+        self.structs.add(position, record.structs)
         for artefact in record.artefacts:
             if artefact.number is None:
-                self._replaced.setdefault(artefact.path, []).append(position)
+                insort(self._replaced.setdefault(artefact.path, []), position)
         for made, file in record.files().items():
             if self._files.get(made, (-1,))[0] < position:
                 self._files[made] = (position, file)

@@ -2,99 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mml_core.errors import MMLError
 from mml_core.files.artefacts import Artefact
 from mml_core.scheduling import values
-from mml_core.scheduling.changes import StructChange, StructState, apply_change, stored_path
+from mml_core.scheduling.changes import StructChange, StructState, stored_path
+from mml_core.scheduling.conflicts import among, check_order
 from mml_core.scheduling.inputs import ALL, Asked, Contents, Hashes, Inputs, files_in, task_input
 from mml_core.scheduling.ledger import Ledger
-from mml_core.scheduling.plan import Plan, PlanStep, step_id
+from mml_core.scheduling.plan import Plan
+from mml_core.scheduling.results import Results
 from mml_core.scheduling.signals import SignalGuard
 from mml_core.storage.hashing import digest
 from mml_core.tasks.struct import TaskStruct
 
 if TYPE_CHECKING:
     from mml_core.learning.resuming import StepFits
-
-
-class ResultError(MMLError, KeyError):
-    """A step asked for the result of a step that is not its ancestor."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class ConflictError(MMLError):
-    """Two steps that do not wait for each other changed the same thing."""
-
-
-class Results(Mapping[str, Any]):
-    """Step id to what the step returned, over the ancestors of one step, in plan order.
-
-    Args:
-        plan: The run's plan.
-        ledger: The run's ledger.
-        ancestors: Which steps are seen, a bit mask over positions in the plan.
-        asked: Where to note what is read.
-        check: Refuses a value over files that are damaged.
-    """
-
-    def __init__(
-        self, plan: Plan, ledger: Ledger, ancestors: int, asked: Asked, check: Callable[[Any], None]
-    ) -> None:
-        self._plan = plan
-        self._ledger = ledger
-        self._ancestors = ancestors
-        self._asked = asked
-        self._check = check
-
-    def __getitem__(self, key: str) -> Any:
-        self._asked.results.add(key)
-        position = self._plan.position(key)
-        record = None
-        if position is not None and self._ancestors >> position & 1:
-            record = self._ledger.look_up(position)
-        if record is None:
-            what = (
-                "is in the plan but no step that this one waits for"
-                if position is not None
-                else "is not planned"
-            )
-            raise ResultError(f"The result of step '{key}' cannot be seen: it {what}.")
-        value = values.decode(record.value)
-        self._check(value)
-        return value
-
-    def __contains__(self, key: object) -> bool:
-        self._asked.listings.add(ALL)
-        position = self._plan.position(key) if isinstance(key, str) else None
-        return position is not None and bool(self._ancestors >> position & 1)
-
-    def __iter__(self) -> Iterator[str]:
-        return (step.id for step in self.steps())
-
-    def __len__(self) -> int:
-        self._asked.listings.add(ALL)
-        return bin(self._ancestors).count("1")
-
-    def of(self, method: str, *params: Any, occurrence: int = 1) -> Any:
-        """Return what the step of this method and params returned."""
-        return self[step_id(method, params, occurrence)]
-
-    def by_method(self, method: str) -> list[Any]:
-        """Return what the steps of this method returned, in plan order."""
-        self._asked.listings.add(method)
-        return [self[step.id] for step in self._plan.steps_of(self._ancestors) if step.method == method]
-
-    def steps(self) -> Iterator[PlanStep]:
-        """The steps that are seen, in plan order."""
-        self._asked.listings.add(ALL)
-        return self._plan.steps_of(self._ancestors)
 
 
 class StepScope:
@@ -220,16 +145,12 @@ class StepScope:
     def struct(self, name: str) -> TaskStruct:
         """Return the struct of a task with what the step's ancestors changed; the same object every time."""
         if name not in self._structs:
-            struct = self._load(name)
-            changes = self._visible(self._ledger.changes(name))
-            self._check_struct(name, changes)
-            for _, change in changes:
-                apply_change(struct, change, self._project)
-            state = StructState.of(struct, self._project)
+            ancestors = self._plan.ancestors(self.position)
+            description, state = self._ledger.structs.seen(name, ancestors, self._load, self._project)
             if self.attempt is not None:
-                for stored in state.files():
+                for stored in state.files(self._project):
                     self._contents.check(stored)
-            self._structs[name] = (struct, state)
+            self._structs[name] = (state.struct(description, self._project), state)
         return self._structs[name][0]
 
     def changed(self, rewrite: Callable[[Any], Any]) -> dict[str, StructChange]:
@@ -253,7 +174,7 @@ class StepScope:
             last = setters.bit_length() - 1
             unordered = setters & ~self._plan.ancestors(last) & ~(1 << last)
             if unordered:
-                raise self._conflict(unordered.bit_length() - 1, last, "return_value")
+                check_order(self._plan, "return_value", (unordered.bit_length() - 1, last))
             record = self._ledger.record(last)
             assert record is not None
             self._inherited = bytes(record.return_value)
@@ -263,24 +184,19 @@ class StepScope:
 
     def check_conflicts(self) -> None:
         """Raise ConflictError where any two unordered steps that this one sees wrote one thing."""
-        for task in self._ledger.changed_tasks():
-            self._check_struct(task, self._visible(self._ledger.changes(task)))
+        self._ledger.structs.check(self._plan.ancestors(self.position))
         for path, positions in self._ledger.replaced_files().items():
-            if len(positions) > 1:
-                self._check_order(f"the file {path}", sorted(positions))
+            check_order(self._plan, f"the file {path}", positions)
 
     def check_own(self, structs: Mapping[str, StructChange], artefacts: Sequence[Artefact]) -> None:
         """Raise ConflictError where a step that is not ordered before this one has written the same thing."""
         for task, change in structs.items():
-            for key in change.targets():
-                others = [at for at, other in self._ledger.changes(task) if key in other.targets()]
-                self._check_order(f"{key} of task '{task}'", [*others, self.position])
+            self._ledger.structs.check_new(task, change, self.position)
         replaced = self._ledger.replaced_files()
         for artefact in artefacts:
             if artefact.number is None:
-                self._check_order(
-                    f"the file {artefact.path}", [*replaced.get(artefact.path, []), self.position]
-                )
+                around = among(replaced.get(artefact.path, ()), self.position)
+                check_order(self._plan, f"the file {artefact.path}", around)
 
     def new_return_value(self, value: Any) -> bytes | None:
         """Return ``value`` as JSON text where it is not what the step began with, else None."""
@@ -291,29 +207,3 @@ class StepScope:
         if self.attempt is not None:
             for stored in files_in(value, self._project):
                 self._contents.check(stored)
-
-    def _visible(self, ordered: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
-        if not ordered:
-            return ordered
-        ancestors = self._plan.ancestors(self.position)
-        return [(position, item) for position, item in ordered if ancestors >> position & 1]
-
-    def _check_struct(self, task: str, changes: list[tuple[int, StructChange]]) -> None:
-        writers: dict[str, list[int]] = {}
-        for position, change in changes:
-            for key in change.targets():
-                writers.setdefault(key, []).append(position)
-        for key, positions in writers.items():
-            self._check_order(f"{key} of task '{task}'", positions)
-
-    def _check_order(self, what: str, positions: Sequence[int]) -> None:
-        for earlier, later in pairwise(sorted(set(positions))):
-            if not self._plan.ancestors(later) >> earlier & 1:
-                raise self._conflict(earlier, later, what)
-
-    def _conflict(self, first: int, second: int, what: str) -> ConflictError:
-        names = f"{self._plan.steps[first].name} and {self._plan.steps[second].name}"
-        return ConflictError(
-            f"Steps {names} both changed {what} and neither waits for the other; "
-            f"order them by after=, or let each use a key of its own."
-        )

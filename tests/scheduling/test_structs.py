@@ -12,7 +12,6 @@ import pytest
 from mml_core.scheduling.changes import (
     StructChangeError,
     StructState,
-    apply_change,
     copy_of,
     freeze,
 )
@@ -53,10 +52,12 @@ def edit(struct: TaskStruct) -> None:
 def test_a_recorded_change_makes_the_same_struct(
     struct: TaskStruct, change: Callable[[TaskStruct], None]
 ) -> None:
-    earlier, before = copy_of(struct, PROJECT), StructState.of(struct, PROJECT)
+    before = StructState.of(struct, PROJECT)
+    after = before.copy()
     change(struct)
-    apply_change(earlier, before.change_to(StructState.of(struct, PROJECT)), PROJECT)
-    assert (earlier.paths, earlier.models) == (struct.paths, struct.models)
+    after.apply(before.change_to(StructState.of(struct, PROJECT)))
+    made = after.struct(struct.description, PROJECT)
+    assert (made.paths, made.models) == (struct.paths, struct.models)
 
 
 def test_an_unchanged_struct_has_no_change(struct: TaskStruct) -> None:
