@@ -15,7 +15,7 @@ from mml_core.files.errors import DamagedArtefactError
 from mml_core.files.folders import fingerprint
 from mml_core.files.layout import Layout
 from mml_core.files.publishing import replacing
-from mml_core.scheduling.changes import StructState, stored_path
+from mml_core.scheduling.changes import StructState, plain_path, stored_path
 from mml_core.storage.hashing import digest, sha256_file
 from mml_core.tasks.description import TaskDescription
 
@@ -248,7 +248,12 @@ class Hashes:
         return digest(_replaced(msgspec.json.decode(encoded), self._of_text))
 
     def of_file(self, stored: str) -> str:
-        """Hash a file; what is none is its own hash."""
+        """Hash a file; what is none is its own hash.
+
+        Args:
+            stored: Its path in the project, absolute, or as a stored model names one of another project.
+        """
+        stored = plain_path(stored, self._project)
         found = self._contents.of(stored)
         if found is None:
             return stored

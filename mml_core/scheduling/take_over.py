@@ -14,7 +14,7 @@ import msgspec
 
 from mml_core.errors import MMLError
 from mml_core.scheduling import values
-from mml_core.scheduling.changes import StructChange, stored_path
+from mml_core.scheduling.changes import StructChange, plain_path, stored_path
 from mml_core.scheduling.environments import Environment
 from mml_core.scheduling.fingerprints import difference
 from mml_core.scheduling.inputs import FileInput
@@ -55,7 +55,7 @@ class Candidate:
 
     def place(self, stored: str) -> Path:
         """Where a file lies that its record names."""
-        return self.run.project_path / stored
+        return Path(os.path.normpath(self.run.project_path / stored))
 
     def problem(self, *, content: bool) -> str:
         """Return which file is not what it was, in words; empty: none.
@@ -64,7 +64,8 @@ class Candidate:
             content: Whether to compare hashes, which reads the files, and not just to look for them.
         """
         known = self.files()
-        for stored in (*self.record.files(), *paths_in(self.record.structs.values())):
+        brought = paths_in(self.record.structs.values(), self.run.project_path)
+        for stored in (*self.record.files(), *brought):
             if stored not in known:
                 return f"its record names no hash of the file {stored}"
             path = self.place(stored)
@@ -195,9 +196,12 @@ def taken_over(
     def here(stored: str) -> str:
         return stored_path(candidate.place(stored), project)
 
+    def of_model(stored: str) -> str:  # a model of another project is named by the way there
+        return Path(os.path.relpath(candidate.place(stored), project)).as_posix()
+
     there = candidate.run.project_path.name
     origin = record.taken or Taken(project=there, run=record.run, step=record.step)
-    structs = {task: _moved(change, here) for task, change in record.structs.items()}
+    structs = {task: _moved(change, here, of_model) for task, change in record.structs.items()}
     scope.check_own(structs, ())
     move = _Mover(candidate)
     return StepRecord(
@@ -225,8 +229,13 @@ def taken_over(
     )
 
 
-def paths_in(changes: Iterable[StructChange]) -> list[str]:
-    """Return the paths that changes of structs bring."""
+def paths_in(changes: Iterable[StructChange], project: Path) -> list[str]:
+    """Return the paths that changes of structs bring, as paths are stored.
+
+    Args:
+        changes: The changes.
+        project: The folder of the project whose steps made them.
+    """
     found: dict[str, None] = {}
 
     def note(stored: str) -> str:
@@ -234,7 +243,7 @@ def paths_in(changes: Iterable[StructChange]) -> list[str]:
         return stored
 
     for change in changes:
-        _moved(change, note)
+        _moved(change, note, lambda stored: note(plain_path(stored, project)))
     return list(found)
 
 
@@ -246,19 +255,21 @@ def _planned_at(run: RunDirectory) -> int:
         return 0
 
 
-def _moved(change: StructChange, move: Callable[[str], str]) -> StructChange:
+def _moved(
+    change: StructChange, move: Callable[[str], str], move_of_model: Callable[[str], str]
+) -> StructChange:
     def model(fields: Mapping[str, Any]) -> dict[str, Any]:
         moved: dict[str, Any] = {
-            name: move(fields[name]) for name in ("weights", "pipeline") if name in fields
+            name: move_of_model(fields[name]) for name in ("weights", "pipeline") if name in fields
         }
         if "predictions" in fields:
-            moved["predictions"] = {name: move(path) for name, path in fields["predictions"].items()}
+            moved["predictions"] = {name: move_of_model(path) for name, path in fields["predictions"].items()}
         return {**fields, **moved}
 
     return StructChange(
         paths={key: path if path is None else move(path) for key, path in change.paths.items()},
         added=[model(fields) for fields in change.added],
-        edited={move(weights): model(fields) for weights, fields in change.edited.items()},
+        edited={move_of_model(weights): model(fields) for weights, fields in change.edited.items()},
         models=None if change.models is None else [model(fields) for fields in change.models],
     )
 

@@ -193,17 +193,6 @@ def _copy(source: IO[bytes], target: Path, entry: Entry) -> str:
     return state.hexdigest()
 
 
-def _publish(folder: Path, final: Path) -> None:
-    try:
-        publish_dir(folder, final)
-    except FileExistsError as error:
-        raise _exists(final) from error
-
-
-def _exists(final: Path) -> ArchiveError:
-    return ArchiveError(f"The project '{final.name}' exists already; choose another name by --proj.")
-
-
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return cast(IO[bytes], tar.extractfile(member))
 
@@ -244,15 +233,16 @@ def _check_run(run: RunDirectory) -> None:
     for _, record in ledger.records():
         if record.environment:
             Environment.load(run.environments_path, record.environment)
-        for path in _paths(record):
+        for path in _paths(record, run.project_path):
             _check_inside(path)
 
 
-def _paths(record: StepRecord) -> Iterator[str]:
+def _paths(record: StepRecord, project: Path) -> Iterator[str]:
     """Yield the paths in the project that a record names; absolute ones lie in other projects."""
     for artefact in record.artefacts:
         yield from (artefact.path, artefact.source)
-    for path in (*paths_in(record.structs.values()), *record.files(), *record.inputs.files):
+    brought = paths_in(record.structs.values(), project)
+    for path in (*brought, *record.files(), *record.inputs.files):
         if not path.startswith("/"):
             yield path
 

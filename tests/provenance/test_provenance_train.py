@@ -57,7 +57,8 @@ def test_predictions_are_explained_through_the_model_to_the_images(train: Rests)
     (trained,) = (each for each in told if each.get("method") == "train_fold")
     assert trained["config"]["trainer"]["max_epochs"] == 1
     assert {"arch", "optimizer", "loss"} <= trained["config"].keys()
-    assert not {key for key in trained["config"] if key.startswith(("mode", "task_list", "proj", "paths"))}
+    unread = ("mode.folds", "mode.subroutines", "task_list", "proj", "paths")  # by this step
+    assert not {key for key in trained["config"] if key == "mode" or key.startswith(unread)}
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,30 @@ def test_the_table_of_a_run_that_was_taken_over_is_the_same(train: Rests) -> Non
 
     assert first == second
     assert "accuracy" in first
+
+
+def test_a_training_of_another_project_is_taken_over_and_its_model_used(train: Rests) -> None:
+    from mml_core.scheduling.verifying import records_of
+
+    for project, source, more in (("b", "default", ["mode.subroutines=[train]"]), ("c", "b", [])):
+        result = train.run(*QUICK, *more, "--proj", project, f"reuse.auto={source}", mode="train")
+        assert result.code == 0, result.err
+    ran = [record.method for record in records_of(train.newest("c")) if record.taken is None]
+    assert sorted(ran) == ["before_finishing_hook", "predict_fold", "test_fold"]
+    assert train.mml("files", "verify", "--proj", "c").code == 0
+
+
+def test_predictions_of_a_model_of_another_project_are_explained_through_it(train: Rests) -> None:
+    options = ["--proj", "other", "mode.subroutines=[predict]", "reuse.models=default"]
+    result = train.run(*QUICK, *options, mode="train")
+    assert result.code == 0, result.err
+
+    told = train.mml("files", "why", "PREDICTIONS/dots/fold0_0001.parquet", "--proj", "other", "--json")
+
+    found = list(walk(json.loads(told.out)))
+    assert [each["method"] for each in found if "method" in each] == ["predict_fold", "train_fold"]
+    assert {each["project"] for each in found if each["kind"] == "file"} == {"default", "other"}
+    archive = str(train.project.root / "other.tar")
+    assert train.mml("files", "export", "other", archive).code == 0
+    unpacked = train.mml("files", "import", archive, "--proj", "again")
+    assert unpacked.code == 0, unpacked.err
