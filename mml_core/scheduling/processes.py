@@ -136,7 +136,8 @@ class ProcessesExecutor:
 
     def _fork_server(self, run_dir: Path) -> ForkServerContext:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([*self._preload, workers.__name__])
+        # mml first: it lets libraries find what is missing in a torch for processors alone.
+        context.set_forkserver_preload(["mml_core", *self._preload, workers.__name__])
         os.environ[workers.RUN_VARIABLE] = str(run_dir)
         try:
             forkserver.ensure_running()
