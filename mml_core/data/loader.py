@@ -105,7 +105,7 @@ class EpochLoader:
             generator=torch.Generator(),  # so that starting workers draws nothing from the global one
             **arguments,
         )
-        self._pinned = bool(arguments.get("pin_memory"))
+        self._pin_memory = bool(arguments.get("pin_memory"))
         self._shown: int | None = None  # the epoch that is under way
         self._delivered = 0
 
@@ -125,19 +125,20 @@ class EpochLoader:
     def __iter__(self) -> Iterator[Batch]:
         batches = self.batch_sampler
         self._shown, self._delivered = batches.epoch, batches.start
-        iterator = iter(self._loader) if self.num_workers else self._load(iter(batches))
+        # Without workers a DataLoader would only add its cost per batch.
+        iterator = iter(self._loader) if self.num_workers else map(self._gathered, iter(batches))
         batches.start = 0  # only the iteration after load_state_dict begins elsewhere
-        for batch in iterator:
-            self._delivered += 1
-            yield batch
+        yield from map(self._counted, iterator)  # keeps no batch alive that the caller has done with
         if batches.epoch == self._shown:
             batches.set_epoch(batches.epoch + 1)
 
-    def _load(self, batches: Iterator[BatchIndex]) -> Iterator[Batch]:
-        """What the DataLoader does without workers, less its cost per batch."""
-        for where in batches:
-            batch = self.dataset.__getitems__(where)
-            yield {key: value.pin_memory() for key, value in batch.items()} if self._pinned else batch
+    def _gathered(self, where: BatchIndex) -> Batch:
+        batch = self.dataset.__getitems__(where)
+        return {key: value.pin_memory() for key, value in batch.items()} if self._pin_memory else batch
+
+    def _counted(self, batch: Batch) -> Batch:
+        self._delivered += 1
+        return batch
 
     def state_dict(self) -> dict[str, int]:
         """The place: the epoch, and how many of its batches were handed out."""
