@@ -65,6 +65,12 @@ class TransferScheduler(TrainScheduler):
         super()._check(held_out)
         if "train" not in self.subroutines:
             return
+        joined = next((task for task in held_out if self._co_tasks(task)), None)
+        if joined is not None:
+            raise SourceError(
+                f"mode=transfer trains one task at a time, and task '{joined}' has co-tasks; set"
+                " mode.co_tasks.tasks=[] and mode.co_tasks.draw=0, or choose mode=train."
+            )
         rule = SourceRule.from_config(self.cfg.mode)
         folds = self._pretrain_folds(rule)
         if folds:
@@ -88,7 +94,8 @@ class TransferScheduler(TrainScheduler):
             given = Source.load(source.task, source.pipeline, source.weights)
         tried: list[Any] = []
         for task in held_out:
-            pipeline = pipeline_of(self.cfg, self.get_struct(task))
+            struct = self.get_struct(task)
+            pipeline = pipeline_of(self._cfg_of(struct), struct)
             kind = (
                 pipeline.architecture,
                 pipeline.in_channels,
@@ -97,7 +104,7 @@ class TransferScheduler(TrainScheduler):
             )
             if kind not in tried:
                 tried.append(kind)
-                self._start(self.create_model(self.get_struct(task)), pipeline, given)
+                self._start(self._new_joint_model(struct), pipeline, given)
 
     def _check_pretraining(
         self, struct: TaskStruct, folds: Sequence[int], held_out: Mapping[str, Sequence[Holdout]]
@@ -176,7 +183,7 @@ class TransferScheduler(TrainScheduler):
         chosen_before = (self.results.by_method(name) for name in ("choose_source", "name_source"))
         for chosen in chain.from_iterable(chosen_before):  # none, where this is the pretraining
             source = Source.load(chosen["task"], Path(chosen["pipeline"]), Path(chosen["weights"]))
-            taken = self._start(model, pipeline_of(self.cfg, struct), source)
+            taken = self._start(model, pipeline_of(self._cfg_of(struct), struct), source)
             log.log(
                 logging.INFO if taken.fits else logging.WARNING, "%s, fold %d: %s", struct.name, fold, taken
             )
