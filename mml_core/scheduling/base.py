@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mml_core.config.reads import WHOLE
-from mml_core.errors import MMLError, near_matches
+from mml_core.errors import MMLError
 from mml_core.files.layout import Layout
 from mml_core.files.manager import MMLFileManager
 from mml_core.scheduling import values
-from mml_core.scheduling.changes import copy_of, freeze
 from mml_core.scheduling.context import RunContext
+from mml_core.scheduling.initial_structs import InitialStructs
 from mml_core.scheduling.notes import Notes
 from mml_core.scheduling.results import Results
 from mml_core.scheduling.routine import Routine, StepHandle
 from mml_core.scheduling.scope import StepScope
+from mml_core.scheduling.subroutines import SubroutineError as SubroutineError
+from mml_core.scheduling.subroutines import chosen_subroutines
 from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
-from mml_core.tasks.models import ModelStorage
+from mml_core.scheduling.training_tools import OutsideStepError as OutsideStepError
+from mml_core.scheduling.training_tools import TrainingTools
 
 if TYPE_CHECKING:
-    from mml_core.data.datamodule import MMLDataModule
-    from mml_core.learning.module import MMLModule
-    from mml_core.learning.resuming import StepTrainer
     from mml_core.plugins import PluginManager
     from mml_core.scheduling.environments import Environment
     from mml_core.tasks.struct import TaskStruct
@@ -36,15 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class SubroutineError(MMLError):
-    """``mode.subroutines`` names something the scheduler does not have."""
-
-
-class OutsideStepError(MMLError):
-    """Something that only a running step has was asked for outside of one."""
-
-
-class AbstractBaseScheduler:
+class AbstractBaseScheduler(TrainingTools):
     """Determines the single, atomic steps of an experiment, and keeps track of them.
 
     A subclass calls ``super().__init__(cfg, available_subroutines=[...])``, extends ``self.commands`` and
@@ -91,15 +83,13 @@ class AbstractBaseScheduler:
             self._pivot = resolve_pivot(self._plan_cfg, tasks)
             self._plan_cfg.task_list = tasks
         self.available_subroutines: tuple[str, ...] = tuple(available_subroutines)
-        self._subroutines = _chosen(self._plan_cfg, self.available_subroutines)
+        self._subroutines = chosen_subroutines(self._plan_cfg, self.available_subroutines)
         self.return_value: Any = None
         self._return_value_before_steps = b"null"
+        self._run_seed = int(self._plan_cfg.get("seed", 42))
         self._routine = Routine(self)
         self._prepared = False
         self._scope: StepScope | None = None
-        self._structs: dict[str, TaskStruct] = {}
-        self._frozen = False
-        self._reuse_of_plan: dict[str, Any] = {}
         locations = self._context.locations
         paths = self._plan_cfg.get("paths") or {}
         self.fm: MMLFileManager = MMLFileManager(
@@ -110,6 +100,7 @@ class AbstractBaseScheduler:
             reuse=_plain(self._plan_cfg.get("reuse")),
             run=self._context.run_id,
         )
+        self._structs = InitialStructs(self._load_struct, self.fm.project_path)
         self.cfg: Any = copy.deepcopy(self._plan_cfg)
         self._notes.track(self.cfg)
         self._own_attributes = {*vars(self), "_own_attributes"} - attributes_before
@@ -243,24 +234,9 @@ class AbstractBaseScheduler:
         return self._running("results").results
 
     @property
-    def step_seed(self) -> int:
-        """Seed of the running step, 0 to 2**63 - 1; outside of a step the run's seed."""
-        return self._scope.seed if self._scope is not None else int(self._plan_cfg.get("seed", 42))
-
-    @property
     def step_id(self) -> str:
         """Id of the running step, the key of its value in ``results`` of later ones."""
         return self._running("step_id").step.id
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """Folder for the checkpoints of the running step, private to this attempt at it."""
-        return _folder_of(self._running("checkpoint_path")) / "checkpoints"
-
-    @property
-    def earlier_checkpoint_paths(self) -> tuple[Path, ...]:
-        """Checkpoint folders that earlier attempts at the running step left, newest first."""
-        return self._running("earlier_checkpoint_paths").checkpoints
 
     def get_struct(self, name: str) -> TaskStruct:
         """Return the struct of an installed task, tags included.
@@ -274,91 +250,7 @@ class AbstractBaseScheduler:
         if self._scope is not None:
             return self._scope.struct(name)
         self._notes.take(name)
-        return self._struct_before_steps(name)
-
-    def create_model(self, task_struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
-        """Return a model for a task, as ``arch``, ``loss``, ``optimizer``, … of the config say.
-
-        Args:
-            task_struct: The task.
-            *co_tasks: Further tasks, each with a head of its own on the same backbone.
-        """
-        from mml_core.learning.factory import create_model
-
-        return create_model(self.cfg, task_struct, self.plugins, *co_tasks)
-
-    def create_datamodule(
-        self, task_struct: TaskStruct, fold: int | None = 0, **kwargs: Any
-    ) -> MMLDataModule:
-        """Return a datamodule for a task whose fold ``fold`` validates.
-
-        Args:
-            task_struct: The task.
-            fold: The fold.
-            **kwargs: Passed to ``mml_core.data.datamodule.create_datamodule``.
-        """
-        from mml_core.data.datamodule import create_datamodule
-
-        kwargs.setdefault("seed", self.step_seed)
-        return create_datamodule(
-            self.cfg, task_struct.description, data_root=self.fm.data, fold=fold, **kwargs
-        )
-
-    def create_trainer(
-        self, task_struct: TaskStruct | None = None, *, callbacks: Sequence[Any] = (), **kwargs: Any
-    ) -> StepTrainer:
-        """Return a Lightning trainer that checkpoints into this attempt's own folder.
-
-        Its ``fit`` needs nothing more: where an earlier attempt at the step was killed within this fit (the
-        n-th of the step), it goes on from the newest whole checkpoint; a signal waits for the end of the
-        running batch and for a checkpoint.
-
-        Args:
-            task_struct: The task that is trained; plugins choose callbacks by it.
-            callbacks: Further callbacks; what they have to know after a kill is their ``state_dict``.
-            **kwargs: Passed to ``mml_core.learning.trainer.create_trainer``.
-        """
-        from mml_core.learning.resuming import StepFits
-        from mml_core.learning.trainer import create_trainer
-
-        scope = self._running("create_trainer")
-        disabled = (self.cfg.get("callbacks") or {}).get("disabled_plugins") or ()
-        contributed = self.plugins.trainer_callbacks(self, task_struct, disabled=disabled)
-        for provider, callback in contributed:
-            log.info("Plugin %s adds the callback %s.", provider, type(callback).__name__)
-        if scope.fits is None:
-            scope.fits = StepFits(self.checkpoint_path, self.earlier_checkpoint_paths, scope.guard)
-        return create_trainer(
-            self.cfg,
-            default_root_dir=_folder_of(scope),
-            callbacks=[*callbacks, *(callback for _, callback in contributed)],
-            fits=scope.fits,
-            **kwargs,
-        )
-
-    def lightning_tune(self, model: MMLModule, datamodule: MMLDataModule, **kwargs: Any) -> Any:
-        """Tune learning rate and batch size of a model as ``tune`` of the config says.
-
-        What the n-th search of a step has found is noted: another attempt at the step does not search again.
-
-        Args:
-            model: The model.
-            datamodule: Its data.
-            **kwargs: Passed to ``mml_core.learning.tuning.tune``.
-        """
-        from mml_core.learning.tuning import tune
-
-        scope = self._running("lightning_tune")
-        name = f"tuned-{scope.searches}.json"
-        scope.searches += 1
-        return tune(
-            self.cfg,
-            model,
-            datamodule,
-            note=self.checkpoint_path / name,
-            earlier=[folder / name for folder in self.earlier_checkpoint_paths],
-            **{"folder": _folder_of(scope) / "tuning", **kwargs},
-        )
+        return self._structs.get(name)
 
     # -- what the runner uses
 
@@ -373,12 +265,13 @@ class AbstractBaseScheduler:
         self.after_preparation_hook()
         given = values.to_json_value(self.return_value, "The return_value before any step")
         self._return_value_before_steps = values.encode(given)
-        for struct in self._structs.values():
-            freeze(struct)
-        self._frozen = True
+        self._structs.freeze()
         self._notes.end_preparation()
         for cfg in (self.cfg, self._plan_cfg):
             OmegaConf.set_readonly(cfg, True)
+
+    def _load_struct(self, name: str) -> TaskStruct:
+        return self.fm.load_struct(name, seed=self._run_seed)
 
     def _enter(self, context: RunContext) -> AbstractBaseScheduler:
         """Join a run, where the scheduler was constructed before there was one."""
@@ -399,51 +292,6 @@ class AbstractBaseScheduler:
         if self._notes.environment is None:
             self._notes.environment = environment_of(self._given_cfg, self.plugins, type(self))
         return self._notes.environment
-
-    def _struct_before_steps(self, name: str) -> TaskStruct:
-        if name not in self._structs:
-            struct = self.fm.load_struct(name, seed=int(self._plan_cfg.get("seed", 42)))
-            if self._frozen:
-                freeze(struct)
-            self._structs[name] = struct
-        return self._structs[name]
-
-    def _struct_before_step(self, name: str) -> TaskStruct:
-        struct = copy_of(self._struct_before_steps(name), self.fm.project_path)
-        reused = self._reuse_of_plan.get(name)
-        if reused is not None:  # what reuse finds now may be newer than what the run began with
-            project = self.fm.project_path
-            struct.paths.update({key: project / path for key, path in reused["paths"].items()})
-            struct.models[:] = [ModelStorage.from_json(model, project) for model in reused["models"]]
-        return struct
-
-    def _running(self, what: str) -> StepScope:
-        if self._scope is None:
-            raise OutsideStepError(
-                f"{what} is there while a step runs only; {type(self).__name__} used it outside."
-            )
-        return self._scope
-
-
-def _folder_of(scope: StepScope) -> Path:
-    if scope.attempt is None:
-        raise OutsideStepError(f"Step {scope.step.name} needs a folder, and its mode writes nothing.")
-    return scope.attempt
-
-
-def _chosen(cfg: Any, available: tuple[str, ...]) -> list[str]:
-    mode = cfg.get("mode") or {}
-    asked = mode.get("subroutines")
-    names = ["all"] if asked is None else [asked] if isinstance(asked, str) else list(asked)
-    if "all" in names:
-        return list(available)
-    for name in names:
-        if name not in available:
-            raise SubroutineError(
-                f"Mode '{mode.get('name')}' has no subroutine '{name}'.{near_matches(str(name), available)} "
-                f"It has: {', '.join(available) or 'none'}."
-            )
-    return [name for name in available if name in names]
 
 
 def _plain(node: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class OpenRun:
         scheduler._notes.environment = self.environment
         if self.plan is not None:
             scheduler._routine.restore(self.plan.steps)
-            scheduler._reuse_of_plan = self.plan.structs
+            scheduler._structs.of_plan = self.plan.structs
         return scheduler
 
 

@@ -213,7 +213,7 @@ def _run(
             plan = make_plan(scheduler, view.id, run.config_sha256() if run is not None else "")
             if run is not None:
                 run.save_plan(plan)
-        scheduler._reuse_of_plan = plan.structs
+        scheduler._structs.of_plan = plan.structs
         notify("mml_run_started", run=view)
         outcome = _drive(scheduler, plan, run, guard, lease)
         notify(

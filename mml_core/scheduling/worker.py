@@ -318,7 +318,7 @@ def step_scope(
         ledger,
         position,
         project=scheduler.fm.project_path,
-        load=scheduler._struct_before_step,
+        load=scheduler._structs.copy,
         contents=contents,
         seed=step_seed(plan.seed, step.id),
         threads=plan.threads_of(step),
