@@ -175,9 +175,21 @@ class MMLFileManager:
         description = self.tasks.get(name, preprocessing=preprocessing, plugins=self.plugins, seed=seed)
         return TaskStruct(description, self._reuse.paths(name), self._reuse.models(name))
 
+    def committed(self, key: str, task: str) -> list[tuple[Path, ArtefactRecord]]:
+        """Return all files of a key and task that could be reused (see `Reuse.committed`)."""
+        return self._reuse.committed(key, task)
+
     def global_path(self, key: str) -> Path:
         """Return the reused file of a key that has no tasks (see `Reuse.global_path`)."""
         return self._reuse.global_path(key)
+
+    def take_file(self, path: Path) -> None:
+        """Note that the running step uses a file of the user's own: with another content it is another step.
+
+        Raises:
+            ReuseError: There is no such file.
+        """
+        self._reuse.take_file(path)
 
     def construct_saving_path(
         self, obj: object, key: str, task_name: str | None = None, file_name: str | None = None

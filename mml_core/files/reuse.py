@@ -26,6 +26,8 @@ CLEAN_UP = "clean_up"
 AUTO = "auto"
 OWN_KEYS = (CLEAN_UP, AUTO)
 """What ``reuse`` of the config holds beside path keys."""
+OWN_FILE = "file:"
+"""Begins what a file of the user's own is noted by, among the keys of global files."""
 _SOURCE = re.compile(r"(?P<project>[^#]+)(#(?P<number>\d+))?")
 _log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Reuse:
     """
 
     def __init__(self, wanted: Mapping[str, Any], results: Path, assignments: Assignments, own: Path) -> None:
-        self._assignments = assignments
+        self._assignments, self._own = assignments, own
         self.auto = _auto(wanted.get(AUTO), results, own)
         self.global_files: dict[str, Path] = {}
         self._sources: dict[str, list[Source]] = {}
@@ -117,13 +119,38 @@ class Reuse:
             _log.warning("reuse.models: no model of task '%s' in %s.", task, _listed(sources))
         return models
 
+    def committed(self, key: str, task: str) -> list[tuple[Path, ArtefactRecord]]:
+        """Return all live files of a key and task in the projects that ``reuse.<key>`` names, oldest first.
+
+        Nothing is compared with what was committed.
+
+        Args:
+            key: The path key.
+            task: Name of the task.
+
+        Returns:
+            The folder of the project and the record of each; of the run's own project where the key is not
+            reused.
+        """
+        sources = self._sources.get(key, [Source(self._own, None)])
+        return [
+            (source.project, record)
+            for source in sources
+            for record in reversed(list(source.store.newest_first(key, task, number=source.number)))
+        ]
+
     def global_path(self, key: str) -> Path:
         """Return the newest committed file of a key without tasks.
+
+        Args:
+            key: The key; or what ``take_file`` has noted a file by.
 
         Raises:
             UnknownKeyError: There is no such key.
             ReuseError: The key is one per task, or is not reused, or there is no file.
         """
+        if key.startswith(OWN_FILE):
+            return self.take_file(Path(key.removeprefix(OWN_FILE)))
         if self._assignments.get(key).per_task:
             raise ReuseError(f"'{key}' has files per task: find them in the paths of a task's struct.")
         if key not in self._sources:
@@ -135,6 +162,17 @@ class Reuse:
                 f"reuse.{key}: there is no such file in {_listed(sources)}; make it there first."
             )
         self.global_files[key] = path
+        return path
+
+    def take_file(self, path: Path) -> Path:
+        """Note a file of the user's own among those of global keys, by its absolute path, and return it.
+
+        Raises:
+            ReuseError: There is no such file.
+        """
+        if not path.is_file():
+            raise ReuseError(f"The file '{path}' is not there; restore it, or name another one.")
+        self.global_files[f"{OWN_FILE}{path.absolute()}"] = path.absolute()
         return path
 
     def _newest(self, key: str, task: str | None, sources: list[Source]) -> Path | None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from mml_core.learning.metrics import NO_LABEL
 from mml_core.learning.outputs import CLASSIFICATION
-from mml_core.learning.probabilities import as_array
+from mml_core.learning.probabilities import as_array, probabilities
 from mml_core.learning.scaling import CalibrationError
 from mml_core.learning.statistics import Array
 
 if TYPE_CHECKING:
     from mml_core.learning.predictions import Predictions
 
+log = logging.getLogger(__name__)
+
 ROUNDS = 10_000
 SETTLED = 1e-10
+LEAST = 1e-9
+"""A class that is estimated not to be there keeps this prior, so that its logit stays a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +79,57 @@ def shift(predictions: Predictions, source: Array, target: Array) -> Predictions
     """Return predictions of a classification under other priors; see :func:`shifted`."""
     logits = as_array(predictions.outputs) + np.log(target / source)
     return replace(predictions, outputs=torch.from_numpy(logits).float())
+
+
+def correct(
+    parts: Mapping[str, Predictions], priors: Sequence[float] | str | None, source: Sequence[float] | None
+) -> tuple[dict[str, Predictions], dict[str, Any] | None]:
+    """Correct the predictions of one calibrated model for the frequencies of classes where it is used.
+
+    Training and validation samples stay as they are: they have the frequencies it was calibrated at. Of
+    other splits no target is looked at.
+
+    Args:
+        parts: Split → predictions of a classification, ``val`` among them.
+        priors: Frequencies to correct for; ``estimate`` for those of each split; None for no correction.
+        source: Frequencies it was calibrated at; None for those of the validation samples.
+
+    Returns:
+        The predictions, and what was done as JSON values; None for nothing.
+
+    Raises:
+        CalibrationError: A class has no validation sample, and ``source`` is not given.
+    """
+    if priors is None:
+        return dict(parts), None
+    val = parts["val"]
+    if source is not None:
+        before: Array = np.asarray(source)
+    elif val.targets is None:
+        raise CalibrationError(
+            f"The validation samples of task '{val.output.task}' have no targets, so that source priors are"
+            " not known; give them by mode.calibration.source_priors=[…]."
+        )
+    else:
+        targets = as_array(val.targets)
+        before = frequencies(targets[targets != NO_LABEL], val.output.width)
+    found, described = {}, {}
+    for split, part in parts.items():
+        if split in ("val", "train"):
+            found[split] = part
+            continue
+        if isinstance(priors, str):
+            posteriors = probabilities(CLASSIFICATION, as_array(part.outputs))
+            estimate = estimate_priors(posteriors, before)
+            after: Array = np.maximum(estimate.priors, LEAST)
+            described[split] = {"priors": after.tolist(), "rounds": estimate.rounds}
+            if not estimate.converged:
+                log.warning("%s, %s: the estimate of priors has not settled", part.output.task, split)
+        else:
+            after = np.asarray(priors)
+            described[split] = {"priors": after.tolist()}
+        found[split] = shift(part, before, after)
+    return found, {"source": before.tolist(), "target": described}
 
 
 def check_shiftable(task: str, task_type: str) -> None:

@@ -39,6 +39,12 @@ def mml_schedulers() -> Iterator[SchedulerSpec]:
         summary="train a model per task and fold, predict, and measure",
     )
     yield SchedulerSpec(
+        name="postprocess",
+        target="mml_core.schedulers.postprocess:PostprocessScheduler",
+        subroutines=("calibrate", "ensemble"),
+        summary="calibrate and combine saved predictions",
+    )
+    yield SchedulerSpec(
         name="transfer",
         target="mml_core.schedulers.transfer:TransferScheduler",
         subroutines=("train", "predict", "test"),
@@ -71,6 +77,10 @@ def mml_path_assignments() -> Iterator[PathAssignment]:
     yield PathAssignment(key="pipeline", path="PROJ_PATH/PIPELINES/TASK_NAME/pipeline.yaml", reusable=True)
     yield PathAssignment(key="blueprint", path="PROJ_PATH/BLUEPRINTS/TASK_NAME/blueprint.yaml", reusable=True)
     yield PathAssignment(key="metrics", path="PROJ_PATH/METRICS/TASK_NAME/metrics.parquet", reusable=True)
+    yield PathAssignment(
+        key="calibration", path="PROJ_PATH/CALIBRATION/TASK_NAME/calibration.json", reusable=True
+    )
+    yield PathAssignment(key="ensembles", path="PROJ_PATH/ENSEMBLES/TASK_NAME/ensemble.json", reusable=True)
     yield PathAssignment(key="plots", path="PROJ_PATH/PLOTS/TASK_NAME/FILE_NAME")
     yield PathAssignment(
         key="img_examples", path="PROJ_PATH/IMG_EXAMPLES/TASK_NAME/examples.png", numbered=False

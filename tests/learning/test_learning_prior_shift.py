@@ -9,6 +9,7 @@ from mml_core.learning.predictions import Predictions
 from mml_core.learning.prior_shift import (
     check_shiftable,
     checked_priors,
+    correct,
     estimate_priors,
     frequencies,
     shift,
@@ -98,3 +99,41 @@ def test_only_a_classification_has_priors() -> None:
     check_shiftable("t", CLASSIFICATION)
     with pytest.raises(CalibrationError, match="no classes that exclude"):
         check_shiftable("t", REGRESSION)
+
+
+def of_split(split: str, posteriors: np.ndarray, classes: np.ndarray | None) -> Predictions:
+    return Predictions(
+        output=TaskOutput(task="t", task_type=CLASSIFICATION, width=3),
+        fold=0,
+        split=split,
+        sample_ids=[f"{split}{row}" for row in range(len(posteriors))],
+        outputs=torch.from_numpy(np.log(posteriors)).float(),
+        targets=None if classes is None else torch.from_numpy(classes),
+    )
+
+
+def test_an_estimate_is_made_for_each_split_and_improves_its_likelihood() -> None:
+    from mml_core.learning.evaluation import evaluate
+
+    parts = {
+        "val": of_split("val", *drawn(EVEN, 3000)),
+        "test": of_split("test", *drawn(np.array([0.8, 0.1, 0.1]), 2000, seed=1)),
+        "unlabelled": of_split("unlabelled", drawn(np.array([0.1, 0.1, 0.8]), 2000, seed=2)[0], None),
+    }
+    found, described = correct(parts, "estimate", None)
+    assert found["val"] is parts["val"]
+    assert evaluate(found["test"], ["nll"])["nll"] < evaluate(parts["test"], ["nll"])["nll"]
+    assert described["target"]["test"]["priors"] == pytest.approx([0.8, 0.1, 0.1], abs=0.05)
+    assert described["target"]["unlabelled"]["priors"] == pytest.approx([0.1, 0.1, 0.8], abs=0.05)
+
+
+def test_without_priors_nothing_is_done() -> None:
+    parts = {"val": of_split("val", *drawn(EVEN, 10))}
+    assert correct(parts, None, None) == (parts, None)
+
+
+def test_given_source_priors_are_those_corrected_from() -> None:
+    parts = {"val": of_split("val", *drawn(EVEN, 30)), "test": of_split("test", *drawn(EVEN, 10, seed=1))}
+    same = [0.5, 0.25, 0.25]
+    found, _ = correct(parts, same, same)
+    torch.testing.assert_close(found["test"].outputs, parts["test"].outputs)
