@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mml_core.learning.averaging_rules import check_averaging
+from mml_core.learning.compiling import check_compiling
 from mml_core.learning.evaluation_options import EvaluationOptions
 from mml_core.learning.factory import pipeline_of, recipe_of, start
 from mml_core.learning.optimisation import build_optimizer, build_schedule
@@ -44,6 +45,7 @@ def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> 
         AdapterError: The network cannot be adapted.
     """
     check_averaging(cfg)
+    check_compiling(cfg)
     recipe, trainer = recipe_of(cfg), section(cfg, "trainer")
     endless = (trainer.get("max_epochs"), trainer.get("max_steps", -1)) == (-1, -1)
     if endless and (recipe.lr_scheduler.get("name") or "none") != "none":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mml_core.learning.adapters import AdapterRule
 from mml_core.learning.architectures import choose_architecture, find_architecture
 from mml_core.learning.averaging_rules import SwaRule
+from mml_core.learning.compiling import compile_mode, compile_network
 from mml_core.learning.initial_weights import InitialWeights, results_of
 from mml_core.learning.options import OptionError, section
 from mml_core.learning.outputs import TaskOutput, check_together
@@ -36,6 +37,9 @@ def create_model(cfg: Any, struct: Any, plugins: PluginManager, *co_tasks: Any) 
     """
     model = pipeline_of(cfg, struct, *co_tasks).build(plugins, recipe_of(cfg))
     start(cfg, model)
+    mode = compile_mode(cfg.get("arch"))
+    if mode is not None:
+        compile_network(model.network, mode)
     return model
 
 

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from mml_core.learning.best_weights import BestWeights
+from mml_core.learning.compiling import compile_network
 from mml_core.learning.factory import recipe_of
 from mml_core.learning.history import History
 from mml_core.learning.layers import layers_of
@@ -72,6 +73,13 @@ class Net(nn.Module):
         return self.layers(images).flatten(1)
 
 
+class Quiet(Net):
+    """Adds no noise, which Python's generators have no place for in a compiled network."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images).flatten(1)
+
+
 class Module(MMLModule):
     """Logs in all ways."""
 
@@ -93,6 +101,15 @@ class Layered(Module):
     def __init__(self, recipe: Any) -> None:
         super().__init__(recipe)
         self.network.layers.insert(0, nn.Conv2d(1, 1, 1))
+
+
+class Compiled(Module):
+    """Has a network that is compiled anew in each attempt."""
+
+    def __init__(self, recipe: Any) -> None:
+        super().__init__(recipe)
+        self.network = Quiet()
+        compile_network(self.network, "aot_eager")
 
 
 class Probe(Module):
@@ -274,7 +291,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "trainer__gradient_clip_val": 0.1,
         "trainer__precision": "bf16-mixed",
     },
+    "compiled": {"module": Compiled},
     "frozen layers": {"module": Probe},
+    "adapters": {"adapter": {"name": "lora", "kwargs": {"r": 2, "lora_dropout": 0.2}}, "module": Layered},
+    "moving average of adapters": {
+        "adapter": {"name": "lokr", "kwargs": {"r": 2}},
+        "callbacks__ema": {"decay": 0.8},
+    },
     "loading anew": {"trainer__reload_dataloaders_every_n_epochs": 1},
 }
 
