@@ -28,7 +28,7 @@ class Architecture:
     Attributes:
         name: Name in the registry, ``provider:name`` where ambiguous.
         kwargs: Keyword arguments of its builder.
-        channels_last: Whether its weights lie channels-last in memory.
+        channels_last: Whether its weights lie channels-last in memory, unless torch cannot train it so.
     """
 
     name: str
@@ -63,7 +63,9 @@ def choose_architecture(config: Any, task_type: str) -> Architecture:
         ArchitectureError: If the group is incomplete, or ``auto`` knows nothing for the task type.
     """
     chosen = plain(config) or {}
-    require_known("arch", chosen, ("name", "kwargs", "channels_last", "compile", "weights", "weights_match", AUTO))
+    require_known(
+        "arch", chosen, ("name", "kwargs", "channels_last", "compile", "weights", "weights_match", AUTO)
+    )
     channels_last = bool(chosen.get("channels_last"))
     if chosen.get("name") == AUTO:
         by_type = chosen.get("auto") or {}
@@ -105,6 +107,24 @@ def find_architecture(architecture: Architecture, plugins: PluginManager, task_t
     return spec
 
 
+def _loses_memory(network: nn.Module) -> bool:
+    """Tell whether the memory of a process would be corrupted if the network's weights lay channels-last.
+
+    On CPUs, oneDNN 3.12, which torch 2.13 has, writes beyond its buffers in the backward pass of convolutions
+    of 1 x 1 pixels that skip pixels and read fewer than 16 channels, as the short cuts of small residual nets
+    do.
+    """
+    from torch import nn
+
+    return any(
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and max(module.stride) > 1
+        and module.in_channels // module.groups < 16
+        for module in network.modules()
+    )
+
+
 def build_network(
     architecture: Architecture,
     plugins: PluginManager,
@@ -141,7 +161,7 @@ def build_network(
             f" {in_channels}-channel images of {image_size[0]}x{image_size[1]} pixels:"
             f" {type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
-    if architecture.channels_last:
+    if architecture.channels_last and not _loses_memory(network):
         import torch
 
         # torch's stub lacks the overload of Module.to that takes a memory format alone.

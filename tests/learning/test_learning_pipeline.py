@@ -115,3 +115,14 @@ def test_malformed_pipelines_are_named(tmp_path: Path, pipeline: Path) -> None:
     pipeline.write_text("version: 1")
     with pytest.raises(PipelineError, match="missing: architecture"):
         load_pipeline(pipeline)
+
+
+@pytest.mark.parametrize(("channels", "last"), [([8, 16, 32, 64], False), ([16, 16, 32, 64], True)])
+def test_weights_lie_channels_last_where_torch_can_train_them_so(
+    channels: list[int], last: bool, plugins: PluginManager, learning_config: Any, task_like: Any
+) -> None:
+    cfg = learning_config()
+    cfg["arch"]["auto"]["classification"]["kwargs"]["block_inplanes"] = channels
+    model = create_model(cfg, task_like("a", "classification", 2), plugins)
+    weights = next(each for name, each in model.named_parameters() if "layer2" in name and each.ndim == 4)
+    assert weights.is_contiguous(memory_format=torch.channels_last) is last

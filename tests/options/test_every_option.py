@@ -19,6 +19,7 @@ from mml_core.tasks.finishing import CreationOptions
 pytest_plugins = ["mml_core.testing.fixtures"]
 
 TRAINED = {
+    "adapter",
     "arch",
     "augmentations",
     "callbacks",
