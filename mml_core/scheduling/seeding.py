@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from mml_core.scheduling.threads import limit_threads
+
 _LATE = ("numpy", "torch")
 
 
@@ -21,14 +23,15 @@ def step_seed(seed: int, identity: str) -> int:
 
 
 def seed_everything(seed: int, threads: int) -> None:
-    """Seed ``random``, NumPy and torch, and set torch's threads.
+    """Seed ``random``, NumPy and torch, and set the threads of all libraries (see `limit_threads`).
 
     A library that is not imported yet is seeded as soon as the step imports it.
 
     Args:
         seed: As ``step_seed`` gives it.
-        threads: Threads torch may use within an operation.
+        threads: Threads a library may use within an operation.
     """
+    limit_threads(threads)
     random.seed(seed)
     late = []
     for name in _LATE:

@@ -1,6 +1,7 @@
 """Schedulers constructed and run directly: what steps see, what they leave, how a run ends."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from mml_core.scheduling.base import AbstractBaseScheduler, SubroutineError
 from mml_core.scheduling.runner import continue_run, run_scheduler
 from mml_core.scheduling.runs import list_runs
 from mml_core.scheduling.sealed import DamagedRecordError
+from mml_core.scheduling.threads import limit_threads
 from mml_core.storage.leases import Lease, LeaseHeldError
 
 Config = Callable[..., DictConfig]
@@ -50,6 +52,12 @@ class Steps(AbstractBaseScheduler):
 
     def escape(self, kind: str) -> None:
         raise {"interrupt": KeyboardInterrupt, "cancelled": CancelledError, "exit": SystemExit}[kind]("out")
+
+    def count_threads(self) -> list[int]:
+        import scipy.linalg  # noqa: F401  # it brings a BLAS of its own beside NumPy's
+        from threadpoolctl import threadpool_info
+
+        return [each["num_threads"] for each in threadpool_info()]
 
     def set_value(self, value: Any) -> None:
         self.return_value = value
@@ -244,6 +252,19 @@ def test_g09_a_live_owner_is_refused_by_name(failed: tuple[Steps, Path]) -> None
     assert continue_here(scheduler, run_dir).exit_code == 1  # a dead owner is taken over at once
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_library_uses_as_many_threads_as_the_plan_says(
+    steps: Callable[..., Steps], monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "3")
+    scheduler = steps(lambda each: each.add_step("count_threads"), executor={"threads": threads})
+    counted = records(run_scheduler(scheduler).run_dir)["count_threads[]"]["value"]
+    assert len(counted) >= 2
+    assert set(counted) == {threads}
+    limit_threads(1)
+
+
 class Broken(AbstractBaseScheduler):
     def __init__(self, cfg: DictConfig) -> None:
         super().__init__(cfg, available_subroutines=[])
@@ -276,7 +297,7 @@ def test_g11_the_lease_is_free_after_a_run(steps: Callable[..., Steps]) -> None:
     Lease.acquire(outcome.run_dir / "lease").release()
 
 
-def test_libraries_are_seeded_when_a_step_imports_them_and_torch_is_not_imported_for_it() -> None:
+def test_libraries_are_seeded_and_limited_when_a_step_imports_them_and_torch_is_not_for_it() -> None:
     code = (
         "import sys; from mml_core.scheduling.seeding import seed_everything, step_seed\n"
         "import mml_core.scheduling.runner\n"
@@ -285,8 +306,12 @@ def test_libraries_are_seeded_when_a_step_imports_them_and_torch_is_not_imported
         "seed_everything(step_seed(1, 'a'), 1)\n"
         "assert late == (numpy.random.rand(), torch.rand(1).item())\n"
         "from mml_core.scheduling.seeding import _LateSeeding\n"
-        "assert torch.get_num_threads() == 1\n"
+        "import scipy.linalg; from threadpoolctl import threadpool_info\n"
+        "assert {each['num_threads'] for each in threadpool_info()} == {1} == {torch.get_num_threads()}\n"
         "assert not any(isinstance(each, _LateSeeding) for each in sys.meta_path)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
