@@ -1,0 +1,27 @@
+"""The example of calibration and ensembles does what it says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.long  # six commands, each a process of its own
+def test_the_models_are_better_together() -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = ["bash", str(ROOT / "examples" / "postprocess.sh")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = (
+        line.split()
+        for line in done.stdout.splitlines()
+        if line.startswith("digits ") and "ensemble: greedy" in line and " accuracy " in line
+    )
+    before, after = (float(each) for each in row[row.index("accuracy") + 1 :][:2])
+    assert after > before
+    assert "PREDICTIONS/digits/ensemble-greedy_" in done.stdout
+    assert "difference with 95 % interval" in done.stdout
