@@ -210,9 +210,7 @@ class TrainScheduler(TrainPlanning):
 
     def _new_joint_model(self, struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
         """Make what is trained on a task and its co-tasks."""
-        from mml_core.learning.factory import create_model
-
-        model = create_model(self._cfg_of(struct), struct, self.plugins, *co_tasks)
+        model = self.create_model(struct, *co_tasks, cfg=self._cfg_of(struct))
         if co_tasks and model.recipe is not None:
             weights = plain(self.cfg.mode.get("task_weights")) or {}
             mine = {name: float(weights[name]) for name in model.outputs if name in weights}

@@ -55,20 +55,22 @@ class TrainingTools:
         """Checkpoint folders that earlier attempts at the running step left, newest first."""
         return self._running("earlier_checkpoint_paths").checkpoints
 
-    def create_model(self, task_struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
+    def create_model(self, task_struct: TaskStruct, *co_tasks: TaskStruct, cfg: Any = None) -> MMLModule:
         """Return a model for a task, as ``arch``, ``loss``, ``optimizer``, … of the config say.
 
         Args:
             task_struct: The task.
             *co_tasks: Further tasks, each with a head of its own on the same backbone.
+            cfg: A config in the place of the run's.
         """
         from mml_core.learning.factory import create_model
         from mml_core.learning.initial_weights import initial_file
 
-        weights = initial_file(self.cfg)
+        cfg = self.cfg if cfg is None else cfg
+        weights = initial_file(cfg)
         if weights is not None:
             self.fm.take_file(weights)
-        return create_model(self.cfg, task_struct, self.plugins, *co_tasks)
+        return create_model(cfg, task_struct, self.plugins, *co_tasks)
 
     def create_datamodule(
         self, task_struct: TaskStruct, fold: int | None = 0, **kwargs: Any
