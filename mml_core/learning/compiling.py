@@ -86,7 +86,7 @@ def compile_network(network: nn.Module, mode: str) -> None:
             f"arch.compile={mode} has no effect on a bare {type(network).__name__}, which torch does not"
             " compile; let the architecture return a module of its own around it, or set arch.compile=null."
         )
-    network.compile(dynamic=False, **MODES[mode])  # type: ignore[no-untyped-call]  # torch has no types for it
+    network.compile(dynamic=False, **MODES[mode])
 
 
 def _on_gpu(trainer: dict[str, Any]) -> bool:

@@ -124,7 +124,7 @@ class StepTrainer(Trainer):
         """Validate an average of weights that the module has since the fit has ended."""
         made: list[Callback] = self.callbacks  # type: ignore[attr-defined]  # Lightning sets it elsewhere
         unseen = any(isinstance(each, AveragedWeights) and each.unseen for each in made)
-        if unseen and sum(map(float, self.num_val_batches)):
+        if unseen and any(self.num_val_batches):
             super().validate(model, loaders, datamodule=datamodule, verbose=False)
 
     @contextmanager

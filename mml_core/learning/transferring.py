@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from mml_core.errors import MMLError
+from mml_core.learning.class_rows import ClassRows, differs_only_in
 from mml_core.learning.heads import head_key
 from mml_core.learning.network_shapes import NetworkShapes
 from mml_core.learning.options import OptionError, plain
-from mml_core.learning.outputs import REGRESSION
 from mml_core.learning.pipeline import load_pipeline
 from mml_core.learning.weights import WeightsMismatchError, read_weights
 
@@ -172,7 +172,8 @@ def transfer(
     check_architecture(own, source.pipeline, rule)
     check_channels(own, source.pipeline, rule)
     stored = source.weights
-    classes = _Classes.of(own, source.pipeline, task, source.task, rule)
+    classes = ClassRows.of(own, source.pipeline, task, source.task, remap=rule.heads == "remap")
+    within = classes.shifted(_outputs_before(own, task), _outputs_before(source.pipeline, source.task))
     headless = getattr(model.network, "feature_dim", None) is None
     shapes = NetworkShapes(own, plugins)
     from_input = shapes.that_follow("in_channels") if own.in_channels != source.pipeline.in_channels else {}
@@ -186,10 +187,10 @@ def transfer(
     for name in state.keys() & found.keys():
         mine, theirs = state[name], found[name]
         if name in from_classes:
-            taken[name] = classes.with_rows(mine, theirs, from_classes[name])
+            taken[name] = within.with_rows(mine, theirs, from_classes[name])
         elif mine.shape == theirs.shape:
             taken[name] = theirs
-        elif from_input.get(name) == (1,) and _fits_but_for((1,), mine, theirs):
+        elif from_input.get(name) == (1,) and differs_only_in((1,), mine, theirs):
             taken[name] = with_channels(theirs, mine.shape[1])
             adapted.append(name)
         else:
@@ -223,6 +224,11 @@ def transfer(
         unexpected=unexpected,
         shapes={name: [list(theirs), list(mine)] for name, (theirs, mine) in sorted(wrong.items())},
     )
+
+
+def _outputs_before(pipeline: Pipeline, task: str) -> int:
+    tasks = [output.task for output in pipeline.outputs]
+    return sum(output.width for output in pipeline.outputs[: tasks.index(task)])
 
 
 def check_architecture(own: Pipeline, source: Pipeline, rule: TransferRule) -> None:
@@ -273,58 +279,3 @@ def with_channels(weight: Tensor, channels: int) -> Tensor:
         return weight.sum(1, keepdim=True)
     repeated = torch.arange(channels) % present
     return weight.index_select(1, repeated) * (present / channels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Classes:
-    """The classes of a task, and where a stored model has the same ones."""
-
-    names: Sequence[str] = ()
-    pairs: Sequence[tuple[int, int]] = ()
-
-    @classmethod
-    def of(cls, own: Pipeline, source: Pipeline, task: str, source_task: str, rule: TransferRule) -> _Classes:
-        types = [
-            next(output.task_type for output in pipeline.outputs if output.task == name)
-            for pipeline, name in ((own, task), (source, source_task))
-        ]
-        names = own.classes.get(task, [])
-        if rule.heads == "new" or types[0] != types[1] or types[0] == REGRESSION:
-            return cls(names=names)
-        theirs = source.classes.get(source_task, [])
-        pairs = [(row, theirs.index(name)) for row, name in enumerate(names) if name in theirs]
-        return cls(names=names, pairs=pairs)
-
-    @property
-    def kept(self) -> list[str]:
-        return [self.names[row] for row, _ in self.pairs]
-
-    @property
-    def new(self) -> list[str]:
-        rows = {row for row, _ in self.pairs}
-        return [name for row, name in enumerate(self.names) if row not in rows]
-
-    def with_rows(self, mine: Tensor, theirs: Tensor, dims: Sequence[int]) -> Tensor:
-        """Return ``mine`` with what ``theirs`` has for the classes in common, along some dimensions."""
-        if not self.pairs or not _fits_but_for(dims, mine, theirs):
-            return mine
-        rows = torch.tensor([row for row, _ in self.pairs])
-        for dim in dims:
-            theirs = theirs.index_select(dim, torch.tensor([other for _, other in self.pairs]))
-        return _pasted(mine, theirs.to(mine.dtype), list(dims), rows)
-
-
-def _pasted(whole: Tensor, part: Tensor, dims: list[int], rows: Tensor) -> Tensor:
-    """Return ``whole`` with ``part`` at the rows along each of the dimensions."""
-    if not dims:
-        return part
-    dim, *others = dims
-    inner = _pasted(whole.index_select(dim, rows), part, others, rows)
-    return whole.index_copy(dim, rows, inner)
-
-
-def _fits_but_for(dims: Collection[int], first: Tensor, second: Tensor) -> bool:
-    return first.ndim == second.ndim and all(
-        here == there or dim in dims
-        for dim, (here, there) in enumerate(zip(first.shape, second.shape, strict=True))
-    )

@@ -13,6 +13,7 @@ from mml_core.files.stored_models import find_stored_model, load_stored_model
 from mml_core.learning.factory import check_model
 from mml_core.learning.options import section
 from mml_core.schedulers.holdouts import Holdout
+from mml_core.schedulers.leakage_guard import guard_against_leakage
 from mml_core.schedulers.train import TrainScheduler
 from mml_core.schedulers.train_choices import chosen_folds
 from mml_core.schedulers.transfer_sources import (
@@ -23,6 +24,7 @@ from mml_core.schedulers.transfer_sources import (
     describe,
     refuse_seen_folds,
 )
+from mml_core.tasks.errors import TaskError
 
 if TYPE_CHECKING:
     from mml_core.learning.module import MMLModule
@@ -65,12 +67,6 @@ class TransferScheduler(TrainScheduler):
         super()._check(held_out)
         if "train" not in self.subroutines:
             return
-        joined = next((task for task in held_out if self._co_tasks(task)), None)
-        if joined is not None:
-            raise SourceError(
-                f"mode=transfer trains one task at a time, and task '{joined}' has co-tasks; set"
-                " mode.co_tasks.tasks=[] and mode.co_tasks.draw=0, or choose mode=train."
-            )
         rule = SourceRule.from_config(self.cfg.mode)
         folds = self._pretrain_folds(rule)
         if folds:
@@ -82,29 +78,41 @@ class TransferScheduler(TrainScheduler):
                 for holdout in holdouts:
                     unseen = [fold for fold in (holdout.fold, holdout.outer) if fold is not None]
                     refuse_seen_folds(source, task, unseen)
-        if self._run_dir is None:  # a plan that is only shown does not wait for torch
-            return
-        from mml_core.learning.factory import pipeline_of
+        pretrained = str(rule.task) if source is None else source.task
+        if source is None or self._is_installed(pretrained):
+            guard_against_leakage(self, {task: [pretrained] for task in held_out})
+        if self._run_dir is not None:  # a plan that is only shown does not wait for torch
+            self._try_start(source, pretrained, list(held_out))
+
+    def _is_installed(self, task: str) -> bool:
+        try:
+            self.get_struct(task)
+        except TaskError:
+            return False
+        return True
+
+    def _try_start(self, source: ModelStorage | None, pretrained: str, tasks: Sequence[str]) -> None:
+        """Start a model of each kind from the source, or from what the source will be trained from."""
+        from mml_core.learning.factory import create_model, pipeline_of
         from mml_core.learning.transferring import Source
 
         if source is None:
-            pretrained = self.get_struct(str(rule.task))
-            given = Source.untrained(pretrained.name, pipeline_of(self.cfg, pretrained), self.plugins)
+            struct = self.get_struct(pretrained)
+            pipeline = pipeline_of(self._cfg_of(struct), struct)
+            given = Source.untrained(pretrained, pipeline, self.plugins)
         else:
             given = Source.load(source.task, source.pipeline, source.weights)
         tried: list[Any] = []
-        for task in held_out:
-            struct = self.get_struct(task)
-            pipeline = pipeline_of(self._cfg_of(struct), struct)
-            kind = (
-                pipeline.architecture,
-                pipeline.in_channels,
-                pipeline.image_size,
-                pipeline.outputs[0].width,
-            )
+        for task in tasks:
+            structs = [self.get_struct(name) for name in (task, *self._co_tasks(task))]
+            cfg = self._cfg_of(structs[0])
+            pipeline = pipeline_of(cfg, *structs)
+            widths = [output.width for output in pipeline.outputs]
+            kind = (pipeline.architecture, pipeline.in_channels, pipeline.image_size, widths)
             if kind not in tried:
                 tried.append(kind)
-                self._start(self._new_joint_model(struct), pipeline, given)
+                model = create_model(cfg, structs[0], self.plugins, *structs[1:])
+                self._start(model, pipeline, given)
 
     def _check_pretraining(
         self, struct: TaskStruct, folds: Sequence[int], held_out: Mapping[str, Sequence[Holdout]]
@@ -115,20 +123,21 @@ class TransferScheduler(TrainScheduler):
                 " validation samples it would have seen; leave it out of the task list, or pretrain on"
                 " another."
             )
-        check_model(self.cfg, struct, self.plugins)
+        cfg = self._cfg_of(struct)
+        check_model(cfg, struct, self.plugins)
         if self._run_dir is None:
             return
         from mml_core.learning.checks import check_training
         from mml_core.learning.outputs import TaskOutput
         from mml_core.learning.selection import logged_names, require_logged
 
-        check_training(self.cfg, [struct], self.plugins)
+        check_training(cfg, [struct], self.plugins)
         rule = SourceRule.from_config(self.cfg.mode)
         if rule.select == PERFORMANCE:
-            names = logged_names([TaskOutput.of(struct)], section(self.cfg, "metrics"))
+            names = logged_names([TaskOutput.of(struct)], section(cfg, "metrics"))
             require_logged("mode.select_metric", rule.monitor, names)
         for fold in folds:
-            self.create_datamodule(struct, fold=fold).check_training()
+            self._data_of(cfg, [struct], Holdout(fold=fold)).check_training()
 
     def _pretrain_folds(self, rule: SourceRule) -> list[int]:
         """The folds of the pretrain task to train on first: none where there is a model."""
@@ -175,18 +184,16 @@ class TransferScheduler(TrainScheduler):
         origin = training.model.started_from
         return {"transfer": origin} if origin else {}
 
-    def _new_model(self, struct: TaskStruct, fold: int) -> MMLModule:
+    def _new_joint_model(self, struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
         from mml_core.learning.factory import pipeline_of
         from mml_core.learning.transferring import Source
 
-        model = super()._new_model(struct, fold)
+        model = super()._new_joint_model(struct, *co_tasks)
         chosen_before = (self.results.by_method(name) for name in ("choose_source", "name_source"))
         for chosen in chain.from_iterable(chosen_before):  # none, where this is the pretraining
             source = Source.load(chosen["task"], Path(chosen["pipeline"]), Path(chosen["weights"]))
-            taken = self._start(model, pipeline_of(self._cfg_of(struct), struct), source)
-            log.log(
-                logging.INFO if taken.fits else logging.WARNING, "%s, fold %d: %s", struct.name, fold, taken
-            )
+            taken = self._start(model, pipeline_of(self._cfg_of(struct), struct, *co_tasks), source)
+            log.log(logging.INFO if taken.fits else logging.WARNING, "%s: %s", struct.name, taken)
             model.started_from = {"source": chosen, **taken.to_json()}
         return model
 
@@ -195,15 +202,19 @@ class TransferScheduler(TrainScheduler):
         from mml_core.learning.freezing import FreezeRule
         from mml_core.learning.transferring import TransferError, TransferRule, transfer
 
-        (output,) = own.outputs
         rule = TransferRule.from_config(self.cfg.mode)
         frozen = FreezeRule.from_config(self.cfg.mode).frozen_layers(model.network)
-        taken = transfer(source, model, own, self.plugins, task=output.task, rule=rule)
+        taken = transfer(source, model, own, self.plugins, task=own.outputs[0].task, rule=rule)
         lost = [name for name in taken.not_taken if any(layer.holds(name) for layer in frozen)]
         if lost:
             raise TransferError(
                 f"mode.freeze={self.cfg.mode.freeze} would freeze random weights, as the source has none that"
                 f" fit {', '.join(lost)}; freeze fewer layers, or choose another source."
+            )
+        if frozen and model.recipe is not None and model.recipe.adapter is not None:
+            raise TransferError(
+                f"adapter={model.recipe.adapter.name} freezes the network itself; set mode.freeze=none, or"
+                " adapter=none."
             )
         if frozen:
             model.freeze_layers(frozen)

@@ -68,7 +68,7 @@ def test_it_trains_the_source_first_and_a_probe_keeps_its_backbone(run: Run, mml
     (first, _) = records(mml_project, "a", "train_fold")
     assert first["transfer"]["kept_classes"] == ["dark", "bright"]
     assert first["transfer"]["source"]["task"] == "other"
-    assert re.search(r"tiny, fold 0: \d+ tensors loaded; classes kept: dark, bright", result.err)
+    assert re.search(r"tiny: \d+ tensors loaded; classes kept: dark, bright", result.err)
     assert "tiny  accuracy" in result.out
 
 
@@ -94,6 +94,28 @@ def test_equal_seeds_give_equal_bytes(run: Run, mml_project: MMLProject) -> None
     assert {path: each for path, each in first.items() if path.startswith(kept)} == {
         path: each for path, each in second.items() if path.startswith(kept)
     }
+
+
+def test_co_tasks_start_from_the_source_together(
+    run: Run, mml_project: MMLProject, install_task: Any
+) -> None:
+    install_task(mml_project.data, "third", seed=2)
+    options = ["mode.co_tasks.tasks=[third]", "mode.folds=1", "mode.freeze=backbone"]
+    result = run("transfer", "a", "mode.pretrain_task=other", *options)
+    assert result.code == 0, result.err
+    ((source,), (target,)) = (weights_of(mml_project, "a", task) for task in ("other", "tiny"))
+    assert backbone(target) == backbone(source)
+    assert "heads.task:third.weight" in target
+
+
+def test_images_of_the_source_that_are_evaluated_are_told(
+    run: Run, mml_project: MMLProject, install_task: Any
+) -> None:
+    install_task(mml_project.data, "again")  # the images of the target
+    options = ["mode.pretrain_task=again", "mode.folds=1"]
+    stopped = run("transfer", "a", *options, "leakage=stop")
+    assert stopped.code == 2
+    assert "What is evaluated was trained on" in stopped.err
 
 
 @pytest.fixture
@@ -156,7 +178,7 @@ def test_where_it_is_allowed_what_does_not_fit_is_left_and_recorded(
     wider = ["arch.kwargs.block_inplanes=[2,2,2,8]", "mode.strict=false", "mode.folds=1"]
     result = run("transfer", "a", "mode.model=stored#1", *wider)
     assert result.code == 0, result.err
-    assert "WARNING mml_core.schedulers.transfer: tiny, fold 0:" in result.err
+    assert "WARNING mml_core.schedulers.transfer: tiny: " in result.err
     (record,) = records(mml_project, "a", "train_fold")
     assert record["transfer"]["shapes"]["net.layer4.0.conv1.weight"] == [[4, 2, 3, 3], [8, 2, 3, 3]]
 
