@@ -165,12 +165,3 @@ def test_a_search_tries_the_tasks_together(train, install, mml_project) -> None:
     result = train("a", "mode.co_tasks.tasks=[b]", *search, *ONE)
     assert result.code == 0, result.err
     assert planned(mml_project, "tune_task") == [["a", 0, None, ["b"]]]
-
-
-def test_a_transfer_refuses_co_tasks(mml, install, mml_project) -> None:
-    for name in "abc":
-        install(name, seed=ord(name))
-    options = ["mode.pretrain_task=c", "mode.co_tasks.tasks=[b]", "preprocessing=none"]
-    result = mml("run", "--mode=transfer", "--tasks=a", *options)
-    assert result.code == 2
-    assert "mode=transfer trains one task at a time" in result.err
