@@ -69,6 +69,10 @@ class Blueprint:
         own = {key: group for key, group in self.groups.items() if key != "trainer"}
         if self.trainer:
             own["trainer"] = {**section(cfg, "trainer"), **self.trainer}
+        if "arch" in own:  # which architecture, and not what its weights are at first
+            given = section(cfg, "arch")
+            first = {name: given[name] for name in ("weights", "weights_match") if name in given}
+            own["arch"] = {**own["arch"], **first}
         return ChainMap(own, cfg)
 
     def to_json(self) -> dict[str, Any]:

@@ -87,6 +87,15 @@ def test_a_changed_file_makes_another_step(weights: Path, train: Any, mml_projec
     assert len(stored(mml_project)) == len(made) + 1
 
 
+def test_a_blueprint_gives_the_architecture_and_the_config_its_weights(
+    weights: Path, train: Any, mml_project: MMLProject
+) -> None:
+    blueprint = ["reuse.pipeline=default", "mode.use_blueprint=[arch]", "mode.subroutines=[train]"]
+    train("a", *blueprint, "mode.folds=[0]", f"arch.weights={weights}", "optimizer.lr=0.0")
+    found = load_file(newest(mml_project, "PARAMETERS", ".safetensors"))
+    assert torch.equal(found["network.net.conv1.weight"], load_file(weights)["conv1.weight"])
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
