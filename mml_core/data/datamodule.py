@@ -13,8 +13,8 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mml_core.data.augmentation import DRAWS
-from mml_core.data.dataset import Batch, Draws, TaskDataset
+from mml_core.data.dataset import Batch, TaskDataset
+from mml_core.data.draws import Draws
 from mml_core.data.errors import LoaderError, UnequalSizesError
 from mml_core.data.loader import EpochLoader
 from mml_core.data.options import DataOptions
@@ -130,6 +130,8 @@ class MMLDataModule(LightningDataModule):
             LoaderError: Sampling asks for what is not there, or there is no training batch.
         """
         self._check_sizes()
+        task_type = self.description.task_type
+        self.options.augmentation.check(task_type, self.channels, self.image_size)
         rows = self.rows("train")
         if not len(self._training_batches(rows)):
             held_out = f"{self.fold}" if self.outer is None else f"{self.fold} and {self.outer}"
@@ -182,8 +184,7 @@ class MMLDataModule(LightningDataModule):
 
     def train_dataloader(self) -> EpochLoader:
         """Training batches, in an order that seed and epoch decide."""
-        augmented = not self.options.augmentation.is_identity
-        dataset = self.dataset("train", draws=Draws(self.seed, DRAWS) if augmented else None)
+        dataset = self.dataset("train", draws=self.options.augmentation.draws(self.seed))
         batches = self._training_batches(dataset.rows)
         return EpochLoader(dataset, batches, self.options.loader.arguments())
 
@@ -209,18 +210,15 @@ class MMLDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Bring a batch to floating point, augment it if it is one to train on, and normalise it."""
-        batch = dict(batch)
         image = batch["image"]
         image = image.to(torch.float32).div_(255) if image.dtype == torch.uint8 else image
+        classes = self.description.num_classes
+        batch = self.options.augmentation.apply({**batch, "image": image}, classes)
         target = batch.get("target")
-        masks = target if target is not None and target.ndim == 3 else None
-        draws = batch.pop("draws", None)
-        if draws is not None:
-            image, masks = self.options.augmentation(image, draws, masks)
-        if masks is not None:
-            batch["target"] = masks.to(torch.int64)
+        if target is not None and target.ndim == 3:
+            batch["target"] = target.to(torch.int64)
         means, stds = self._normaliser(image.device)
-        batch["image"] = image.sub(means).div_(stds)
+        batch["image"] = batch["image"].sub(means).div_(stds)
         return batch
 
     def _statistics_of(self, rows: NDArray[np.int64]) -> Statistics:
@@ -230,6 +228,7 @@ class MMLDataModule(LightningDataModule):
         return found.means, found.stds
 
     def _check_sizes(self) -> None:
+        self.options.augmentation.check_views(self.image_size)
         sizes = self._created.sizes
         unequal = (sizes.min_height, sizes.min_width) != (sizes.max_height, sizes.max_width)
         largest = max(self.batch_size, self.options.loader.eval_batch_size or 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,34 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from mml_core.data.randomness import uniforms
+from mml_core.data.draws import Draws
 from mml_core.data.sampling import BatchIndex
 from mml_core.data.sources import SampleSource
 from mml_core.tasks.description import TaskType
 from mml_core.tasks.samples import SampleTable
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 """``image`` (B, C, H, W), uint8, or float32 on 0 to 1 where images have 16 bit; ``target`` by task type;
-``index`` (B,), the rows in the sample table; ``draws`` (B, n) random numbers, if asked for."""
+``index`` (B,), the rows in the sample table; what `Draws.of` adds, if it was asked for."""
 
 _TARGET_COLUMNS = {
     TaskType.CLASSIFICATION: "label",
     TaskType.MULTILABEL: "labels",
     TaskType.REGRESSION: "value",
 }
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Random numbers a sample is given: a function of seed, epoch and its place in the epoch.
-
-    Attributes:
-        seed: The seed of the step.
-        count: How many numbers each sample gets.
-    """
-
-    seed: int
-    count: int
 
 
 class TaskDataset(Dataset[Batch]):
@@ -94,15 +80,12 @@ class TaskDataset(Dataset[Batch]):
         where = positions if isinstance(positions, BatchIndex) else _first_epoch(positions)
         rows = self.rows[where.samples]
         memory = _Memory()
-        batch = {"image": _image_tensor(self.source.images(rows, memory.allocate), memory)}
+        batch: Batch = {"image": _image_tensor(self.source.images(rows, memory.allocate), memory)}
         if self._with_targets:
             batch["target"] = self._targets(rows)
         batch["index"] = torch.from_numpy(rows)
         if self.draws is not None:
-            numbers = uniforms(
-                "augmentation", self.draws.seed, where.epoch, where.positions, self.draws.count
-            )
-            batch["draws"] = torch.from_numpy(numbers)
+            batch |= self.draws.of(where)
         return batch
 
     @property

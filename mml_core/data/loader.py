@@ -134,7 +134,7 @@ class EpochLoader:
 
     def _gathered(self, where: BatchIndex) -> Batch:
         batch = self.dataset.__getitems__(where)
-        return {key: value.pin_memory() for key, value in batch.items()} if self._pin_memory else batch
+        return pinned(batch) if self._pin_memory else batch
 
     def _counted(self, batch: Batch) -> Batch:
         self._delivered += 1
@@ -151,6 +151,18 @@ class EpochLoader:
         """Go back to a place; the next iteration shows what would have followed there."""
         self.batch_sampler.epoch, self.batch_sampler.start = int(state["epoch"]), int(state["batch"])
         self._shown = None
+
+
+def pinned(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a batch, or a batch for each of several tasks, in page-locked memory."""
+    return {
+        key: pinned(value) if isinstance(value, Mapping) else value.pin_memory()
+        for key, value in batch.items()
+    }
+
+
+def _pinned(value: Any) -> Any:
+    return value.pin_memory() if isinstance(value, torch.Tensor) else value
 
 
 def _as_it_is(batch: Batch) -> Batch:

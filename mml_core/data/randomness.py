@@ -24,16 +24,23 @@ def bits(purpose: str, seed: int, epoch: int, count: int, skip: int = 0) -> NDAr
     return np.asarray(stream.random_raw(count), dtype=np.uint64)
 
 
+def words(
+    purpose: str, seed: int, epoch: int, positions: NDArray[np.int64], count: int
+) -> NDArray[np.uint64]:
+    """Random 64-bit words, (B, ``count``), of which each row depends on its own position alone."""
+    if not len(positions):
+        return np.zeros((0, count), dtype=np.uint64)
+    blocks = -(-count // 4)
+    first = int(positions.min())
+    span = int(positions.max()) - first + 1
+    drawn = bits(purpose, seed, epoch, span * blocks * 4, skip=first * blocks)
+    return drawn.reshape(span, blocks * 4)[positions - first, :count]
+
+
 def uniforms(
     purpose: str, seed: int, epoch: int, positions: NDArray[np.int64], count: int
 ) -> NDArray[np.float32]:
     """Random numbers in [0, 1), (B, ``count``), of which each row depends on its own position alone."""
-    if not len(positions):
-        return np.zeros((0, count), dtype=np.float32)
-    blocks = -(-count // 4)
-    first = int(positions.min())
-    span = int(positions.max()) - first + 1
-    words = bits(purpose, seed, epoch, span * blocks * 4, skip=first * blocks)
-    rows = words.reshape(span, blocks * 4)[positions - first, :count]
+    rows = words(purpose, seed, epoch, positions, count)
     drawn: NDArray[np.float32] = (rows >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
     return drawn
