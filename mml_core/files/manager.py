@@ -28,6 +28,7 @@ from mml_core.files.targets import check_names
 
 if TYPE_CHECKING:
     from mml_core.tasks.index import TaskIndex
+    from mml_core.tasks.models import ModelStorage
     from mml_core.tasks.struct import TaskStruct
 
 
@@ -178,6 +179,15 @@ class MMLFileManager:
     def committed(self, key: str, task: str) -> list[tuple[Path, ArtefactRecord]]:
         """Return all files of a key and task that could be reused (see `Reuse.committed`)."""
         return self._reuse.committed(key, task)
+
+    def check_models(self, models: Iterable[ModelStorage]) -> None:
+        """Refuse models whose files are not what was committed; none is compared twice while untouched.
+
+        Raises:
+            DamagedArtefactError: A file is missing or damaged, or no step has committed it.
+        """
+        for model in models:
+            self._reuse.check_files(model, f"model of task {model.task}, fold {model.fold}")
 
     def global_path(self, key: str) -> Path:
         """Return the reused file of a key that has no tasks (see `Reuse.global_path`)."""

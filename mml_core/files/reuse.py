@@ -207,11 +207,23 @@ class Reuse:
             model = ModelStorage.from_json(stored, project)
         except (msgspec.DecodeError, TaskError) as error:
             raise DamagedArtefactError(f"The stored model '{path}' cannot be read: {error}") from error
-        for file in (model.weights, model.pipeline, *model.predictions.values()):
-            self._check_reference(file, project.parent, path)
+        self.check_files(model, path)
         return model
 
-    def _check_reference(self, file: Path, results: Path, model: Path) -> None:
+    def check_files(self, model: ModelStorage, name: Path | str) -> None:
+        """Refuse a model whose files are not what was committed.
+
+        Args:
+            model: The model.
+            name: What the message calls it.
+
+        Raises:
+            DamagedArtefactError: A file is missing or damaged, or no step has committed it.
+        """
+        for file in (model.weights, model.pipeline, *model.predictions.values()):
+            self._check_reference(file, self._own.parent, name)
+
+    def _check_reference(self, file: Path, results: Path, model: Path | str) -> None:
         owner, *inside = file.relative_to(results).parts
         store = ArtefactStore(results / owner)
         record = store.find_path("/".join(inside))

@@ -16,6 +16,7 @@ from mml_core.errors import MMLError
 from mml_core.files.layout import Layout
 from mml_core.files.manager import MMLFileManager
 from mml_core.scheduling import values
+from mml_core.scheduling.amendments import amended
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.initial_structs import InitialStructs
 from mml_core.scheduling.notes import Notes
@@ -271,7 +272,11 @@ class AbstractBaseScheduler(TrainingTools):
             OmegaConf.set_readonly(cfg, True)
 
     def _load_struct(self, name: str) -> TaskStruct:
-        return self.fm.load_struct(name, seed=self._run_seed)
+        struct = self.fm.load_struct(name, seed=self._run_seed)
+        if struct.models:
+            struct.models[:] = amended(struct.models, self.fm.project_path.parent)
+            self.fm.check_models(struct.models)
+        return struct
 
     def _enter(self, context: RunContext) -> AbstractBaseScheduler:
         """Join a run, where the scheduler was constructed before there was one."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from mml_core.files.errors import DamagedArtefactError
+from mml_core.files.manager import MMLFileManager
 
 if TYPE_CHECKING:
     from tests.provenance.conftest import Rests
@@ -119,3 +123,33 @@ def test_predictions_of_a_model_of_another_project_are_explained_through_it(trai
     assert train.mml("files", "export", "other", archive).code == 0
     unpacked = train.mml("files", "import", archive, "--proj", "again")
     assert unpacked.code == 0, unpacked.err
+
+
+def test_a_reused_model_has_its_predictions_and_test_metrics(train: Rests) -> None:
+    from mml_core.plugins import PluginManager
+    from mml_core.scheduling.amendments import amended
+
+    results = train.project.results
+    options = {"data": train.project.data, "results": results, "project": "other"}
+    with MMLFileManager(**options, plugins=PluginManager.discover(), reuse={"models": "default"}) as manager:
+        stored = manager.load_struct("dots").models
+        (model,) = amended(stored, results)
+        manager.check_models([model])
+        assert not stored[0].predictions
+        assert {path.name for path in model.predictions.values()} == {"fold0_0001.parquet"}
+        assert "val" in model.predictions
+        assert any(name.startswith("test/") for name in model.metrics)
+        next(iter(model.predictions.values())).write_bytes(b"")
+        with pytest.raises(DamagedArtefactError, match=r"fold0_0001\.parquet"):
+            manager.check_models([model])
+    shutil.rmtree(train.newest().path)
+    assert amended(stored, results) == stored
+
+
+def test_steps_take_a_reused_model_as_its_run_left_it(train: Rests) -> None:
+    options = ["--proj", "other", "mode.subroutines=[predict]", "reuse.models=default"]
+    assert train.run(*QUICK, *options, mode="train").code == 0
+    plan = train.newest("other").load_plan()
+    assert plan is not None
+    (model,) = plan.structs["dots"]["models"]
+    assert model["predictions"]["val"] == "../default/PREDICTIONS/dots/fold0_0001.parquet"
