@@ -104,7 +104,7 @@ class MMLDataModule(LightningDataModule):
     @property
     def from_store(self) -> bool:
         """Whether samples come from a preprocessed store, not from decoding them on the fly."""
-        return isinstance(self._source, StoreSource)
+        return isinstance(self._stored[0], StoreSource)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -130,6 +130,8 @@ class MMLDataModule(LightningDataModule):
             LoaderError: Sampling asks for what is not there, or there is no training batch.
         """
         self._check_sizes()
+        if self.options.loader.cache == "ram":
+            _ = self._stored  # refuses where there is no store
         task_type = self.description.task_type
         self.options.augmentation.check(task_type, self.channels, self.image_size)
         rows = self.rows("train")
@@ -253,19 +255,20 @@ class MMLDataModule(LightningDataModule):
     def _stored(self) -> tuple[StoreSource | FileSource, TaskHeader | None]:
         preprocessing = self.options.preprocessing
         store, header = find_store(self.data_root, self._created, preprocessing)
-        if self.options.loader.cache == "ram":
-            if store is None:
-                raise LoaderError(
-                    f"loader.cache=ram needs a preprocessed store, and task '{self._created.name}' has none "
-                    f"in preprocessing {preprocessing.prep_id}: run 'mml run --mode=preprocess' first."
-                )
-            store.load()
+        if store is None and self.options.loader.cache == "ram":
+            raise LoaderError(
+                f"loader.cache=ram needs a preprocessed store, and task '{self._created.name}' has none "
+                f"in preprocessing {preprocessing.prep_id}: run 'mml run --mode=preprocess' first."
+            )
         root = self.data_root / "datasets" / self._created.dataset
         return source_of(self.description, self._created, root, preprocessing, store), header
 
-    @property
+    @cached_property
     def _source(self) -> StoreSource | FileSource:
-        return self._stored[0]
+        source = self._stored[0]
+        if isinstance(source, StoreSource) and self.options.loader.cache == "ram":
+            source.store.load()
+        return source
 
     @property
     def _stored_header(self) -> TaskHeader | None:

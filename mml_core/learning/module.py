@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from mml_core.learning.optimisation import validate_schedule
 from mml_core.learning.optimised import ModelError, OptimisedModule, Recipe
 from mml_core.learning.outputs import REGRESSION, SEGMENTATION, TaskOutput, check_together
 from mml_core.learning.predictions import mask_type
+from mml_core.learning.test_time import averaged
 
 __all__ = ["MMLModule", "ModelError", "Recipe"]
 
@@ -42,6 +44,7 @@ class MMLModule(OptimisedModule):
         _check_outputs(outputs, feature_dim)
         super().__init__(network, build_heads(outputs, feature_dim), recipe)
         self.outputs = {output.task: output for output in outputs}
+        self.views: tuple[str, ...] = ()  # of test-time augmentation, which `predict_step` averages over
         # Losses are no submodules: class weights come from the config, not from a weights file.
         self._losses: dict[str, nn.Module] = {}
         self._metrics: dict[str, tuple[str, ...]] = {}
@@ -176,7 +179,9 @@ class MMLModule(OptimisedModule):
         """
         predicted = {}
         for task, part in self._parts(batch):
-            found = {"output": self.predict(part["image"], task)}
+            predict = partial(self.predict, task=task)
+            outputs = averaged(predict, part["image"], self.outputs[task].task_type, self.views)
+            found = {"output": outputs}
             if part.get("target") is not None:
                 found["target"] = part["target"]
             if self.outputs[task].task_type == SEGMENTATION:

@@ -106,6 +106,7 @@ def predict(
         fold: Validation fold of the model.
     """
     datamodule.predict_part = part
+    model.views = datamodule.options.augmentation.test_time
     batches: Any = trainer.predict(model, datamodule=datamodule)
     description = datamodule.description
     output = model.outputs[description.name]
