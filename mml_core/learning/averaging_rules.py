@@ -136,7 +136,7 @@ def _check_swa(
     if name in ("onecycle", "plateau"):
         raise OptionError(
             f"callbacks.swa takes over the learning rate of the last epochs, which lr_scheduler={name} plans"
-            " or watches itself; choose lr_scheduler=cosine, step or none."
+            " or watches itself; choose lr_scheduler=cosine, polynomial, step, constant or none."
         )
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")
     if not isinstance(epochs, int) or epochs < 1 or steps not in (None, -1):

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler as schedules
 
+from mml_core.learning import rate_factors
 from mml_core.learning.averaging_rules import SwaRule
-from mml_core.learning.options import OptionError, choose, require_arguments, require_known
+from mml_core.learning.options import OptionError, choose, require_arguments
 from mml_core.learning.parameter_groups import GroupRule
+from mml_core.learning.rate_factors import Factor
 from mml_core.learning.selection import Monitor
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -63,11 +65,11 @@ def validate_schedule(config: dict[str, Any]) -> None:
     """
     options = dict(config)
     name = options.pop("name", None) or "none"
-    make = choose("lr_scheduler", name, SCHEDULES)
+    make = choose("lr_scheduler", name, {**FACTORS, **OTHERS})
     interval = options.pop("interval", "step")
     if interval not in INTERVALS:
         raise OptionError(f"lr_scheduler.interval must be 'step' or 'epoch', found '{interval}'.")
-    require_known("lr_scheduler", options, ("name", "interval", *SCHEDULE_OPTIONS[make]))
+    require_arguments("lr_scheduler", make, options, managed=("optimizer", "length"))
     if name == "onecycle" and interval != "step":
         raise OptionError("lr_scheduler=onecycle follows every step; set lr_scheduler.interval=step.")
     if name == PLATEAU:
@@ -109,8 +111,7 @@ def build_schedule(
     validate_schedule(config)
     options = dict(config)
     name = options.pop("name", None) or "none"
-    make = choose("lr_scheduler", name, SCHEDULES)
-    if make is None and swa is None:
+    if name == "none" and swa is None:
         return None
     interval = options.pop("interval", "step")
     length = max(1, total_steps if interval == "step" else total_epochs)
@@ -118,9 +119,10 @@ def build_schedule(
         if swa is not None:
             factor = choose("lr_scheduler for callbacks.swa:", name, FACTORS)(length, **options)
             schedule = _averaged(optimizer, factor, swa, per_epoch=length / total_epochs, epochs=total_epochs)
+        elif name in FACTORS:
+            schedule = schedules.LambdaLR(optimizer, FACTORS[name](length, **options))
         else:
-            assert make is not None
-            schedule = make(optimizer, length, **options)
+            schedule = OTHERS[name](optimizer, length, **options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"lr_scheduler: {' '.join(str(error).split())}") from error
     made = {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
@@ -128,13 +130,9 @@ def build_schedule(
     return made if monitor is None else {**made, "monitor": monitor.name, "frequency": validated_every}
 
 
-def _cosine(optimizer: torch.optim.Optimizer, length: int, **options: Any) -> schedules.LRScheduler:
-    return schedules.LambdaLR(optimizer, _cosine_factor(length, **options))
-
-
 def _averaged(
     optimizer: torch.optim.Optimizer,
-    base: Callable[[int], float],
+    base: Factor,
     rule: SwaRule,
     *,
     per_epoch: float,
@@ -163,20 +161,6 @@ def _averaged(
     return schedules.LambdaLR(optimizer, factor)
 
 
-def _cosine_factor(length: int, *, warmup: float = 0.0, min_factor: float = 0.0) -> Callable[[int], float]:
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup is a share of the fit in [0, 1), found {warmup}")
-    rising = int(warmup * length)
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        progress = min(1.0, (step - rising) / max(1, length - rising))
-        return min_factor + (1 - min_factor) * 0.5 * (1 + math.cos(math.pi * progress))
-
-    return factor
-
-
 def _onecycle(
     optimizer: torch.optim.Optimizer,
     length: int,
@@ -199,21 +183,6 @@ def _onecycle(
         final_div_factor=final_div_factor,
         cycle_momentum=cycle_momentum and any(key in optimizer.defaults for key in ("betas", "momentum")),
     )
-
-
-def _step(optimizer: torch.optim.Optimizer, length: int, **options: Any) -> schedules.LRScheduler:
-    return schedules.LambdaLR(optimizer, _step_factor(length, **options))
-
-
-def _step_factor(length: int, *, drops: int = 2, gamma: float = 0.1) -> Callable[[int], float]:
-    if drops < 1:
-        raise ValueError(f"drops must be at least 1, found {drops}")
-    size = max(1, -(-length // (drops + 1)))
-    return lambda step: float(gamma ** (step // size))
-
-
-def _constant_factor(length: int) -> Callable[[int], float]:
-    return lambda step: 1.0
 
 
 def _plateau(
@@ -242,23 +211,12 @@ def _plateau(
 
 
 PLATEAU = "plateau"
-FACTORS: dict[str, Callable[..., Callable[[int], float]]] = {
-    "none": _constant_factor,
-    "cosine": _cosine_factor,
-    "step": _step_factor,
+FACTORS: dict[str, Callable[..., Factor]] = {
+    "none": rate_factors.none,
+    "constant": rate_factors.constant,
+    "cosine": rate_factors.cosine,
+    "polynomial": rate_factors.polynomial,
+    "step": rate_factors.step,
 }
 """Schedules that are a factor of each step, so that averaging can take over from them."""
-SCHEDULES: dict[str, Callable[..., schedules.LRScheduler] | None] = {
-    "none": None,
-    "cosine": _cosine,
-    "onecycle": _onecycle,
-    PLATEAU: _plateau,
-    "step": _step,
-}
-SCHEDULE_OPTIONS: dict[Any, tuple[str, ...]] = {
-    None: (),
-    _cosine: ("warmup", "min_factor"),
-    _onecycle: ("pct_start", "anneal_strategy", "div_factor", "final_div_factor", "cycle_momentum"),
-    _plateau: ("monitor", "direction", "factor", "patience", "threshold", "cooldown", "min_lr"),
-    _step: ("drops", "gamma"),
-}
+OTHERS: dict[str, Callable[..., schedules.LRScheduler]] = {"onecycle": _onecycle, PLATEAU: _plateau}

@@ -219,7 +219,7 @@ def test_impossible_averages_are_refused(changes: Any, message: str, learning_co
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "choose lr_scheduler=cosine, step or none"),
+        ({}, "choose lr_scheduler=cosine, polynomial, step, constant or none"),
         ({"lr_scheduler": {"name": "plateau"}}, "which lr_scheduler=plateau plans or watches"),
         ({"lr_scheduler": {}, "trainer__max_epochs": -1}, "their number has to be known"),
         ({"lr_scheduler": {}, "trainer__max_steps": 5}, "found 12 and 5"),
