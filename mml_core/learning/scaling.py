@@ -20,6 +20,7 @@ SCALINGS = (TEMPERATURE, AFFINE, VECTOR, MATRIX)
 COLDEST, HOTTEST = 0.05, 100.0
 """Bounds of a temperature: where all samples are right, colder is always likelier."""
 LARGEST_LOGIT = 1e4
+RESTARTS = 5
 FLAT = 1e-6
 """Largest derivative of the mean loss at what counts as its optimum, by the logits in units of their size."""
 
@@ -117,47 +118,54 @@ def _fit(method: str, logits: Array, loss: Loss, *, l2: float) -> Scaling:
 
     logits = np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
     count, classes = logits.shape
-    size = math.sqrt(float((logits**2).mean())) or 1.0
-    unit = logits / size  # in units of their size factors and biases are alike steep
+    strength = 0.0 if method == TEMPERATURE else l2 / count
+    # In these units all parameters are about alike steep, by the likelihood and the prior together.
+    unit = math.sqrt(float((logits**2).mean()) + strength) or 1.0
+    shares = logits / unit
     factors = {TEMPERATURE: 1, AFFINE: 1, VECTOR: classes, MATRIX: classes**2}[method]
     biases = 0 if method == TEMPERATURE else classes
     identity = np.concatenate([_identity(method, classes), np.zeros(biases)])
-    scale = np.concatenate([np.full(factors, size), np.ones(biases)])
-    strength = 0.0 if method == TEMPERATURE else l2 / count
+    scale = np.concatenate([np.full(factors, unit), np.full(biases, math.sqrt(1 + strength))])
 
     def objective(point: Array) -> tuple[float, Array]:
-        factor, bias = point[:factors], point[factors:]
+        factor, bias = point[:factors], point[factors:] / scale[factors:]
         weight = factor.reshape(classes, classes) if method == MATRIX else factor
-        scaled = unit @ weight.T if method == MATRIX else unit * weight
-        value, slope = loss(scaled + bias if biases else scaled)
+        scaled = scaled_logits(shares, weight, bias if biases else np.zeros(classes))
+        value, slope = loss(scaled)
         if method == MATRIX:
-            by_factor = (slope.T @ unit).ravel()
+            by_factor = (slope.T @ shares).ravel()
         else:
-            by_class = (slope * unit).sum(axis=0)
+            by_class = (slope * shares).sum(axis=0)
             by_factor = by_class if method == VECTOR else by_class.sum(keepdims=True)
         away = point / scale - identity
-        gradient = np.concatenate([by_factor, slope.sum(axis=0)[:biases]]) + strength * away / scale
+        by_bias = slope.sum(axis=0)[:biases] / scale[factors:]
+        gradient = np.concatenate([by_factor, by_bias]) + strength * away / scale
         return value + strength / 2 * float(away @ away), gradient
 
-    bounds = [(size / HOTTEST, size / COLDEST)] if method == TEMPERATURE else None
-    found = minimize(
-        objective,
-        identity * scale,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 10_000, "maxfun": 50_000, "ftol": 0.0, "gtol": FLAT / 1e4, "maxcor": 30},
-    )
-    point = found.x
-    _, gradient = objective(point)
-    at_bound = bounds is not None and bool(np.isclose(point[0], bounds[0], rtol=1e-9).any())
+    bounds = [(unit / HOTTEST, unit / COLDEST)] if method == TEMPERATURE else None
+    point = identity * scale
+    for _ in range(RESTARTS):  # with a fresh picture of the curvature, where rounding has ended the search
+        found = minimize(
+            objective,
+            point,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 10_000, "maxfun": 50_000, "ftol": 0.0, "gtol": FLAT / 1e4, "maxcor": 30},
+        )
+        point = found.x
+        _, gradient = objective(point)
+        at_bound = bounds is not None and bool(np.isclose(point[0], bounds[0], rtol=1e-9).any())
+        if at_bound or np.abs(gradient).max() <= FLAT:
+            break
     if not np.isfinite(point).all() or (not at_bound and np.abs(gradient).max() > FLAT):
         raise CalibrationError(
             f"The likelihood of {method} scaling on {count} validation samples has no optimum that could be"
             f" found (derivative {np.abs(gradient).max():.1e}); raise mode.calibration.l2 above {l2:g}, or"
             " choose mode.calibration.method=temperature."
         )
-    weight, bias = point[:factors] / size, point[factors:] if biases else np.zeros(classes)
+    weight, bias = point[:factors] / unit, point[factors:] / scale[factors:]
+    bias = bias if biases else np.zeros(classes)
     if method == MATRIX:
         weight = weight.reshape(classes, classes)
     elif method != VECTOR:

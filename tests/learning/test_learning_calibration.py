@@ -217,6 +217,15 @@ def test_samples_that_are_all_right_give_finite_predictions(method: str) -> None
     assert applied.outputs.isfinite().all()
 
 
+@pytest.mark.parametrize("method", METHODS[CLASSIFICATION])
+@pytest.mark.parametrize("count", [1, 2, 20])
+@pytest.mark.parametrize("factor", [1e-4, 1e-2, 1e3])
+def test_logits_of_any_size_have_an_optimum(method: str, count: int, factor: float) -> None:
+    for seed in range(3):
+        val = overconfident(count, seed=seed, factor=factor)
+        assert fit(method, val).apply(val).outputs.isfinite().all()
+
+
 def test_a_temperature_without_optimum_lies_at_its_bound_and_says_so() -> None:
     val = overconfident(30)
     found = fit("temperature", replace(val, targets=val.outputs.argmax(1)))
