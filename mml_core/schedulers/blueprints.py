@@ -71,7 +71,9 @@ class Blueprint:
             own["trainer"] = {**section(cfg, "trainer"), **self.trainer}
         if "arch" in own:  # which architecture, and not what its weights are at first
             given = section(cfg, "arch")
-            first = {name: given[name] for name in ("weights", "weights_match") if name in given}
+            first: dict[str, Any] = {
+                name: given[name] for name in ("weights", "weights_match") if name in given
+            }
             own["arch"] = {**own["arch"], **first}
         return ChainMap(own, cfg)
 

@@ -63,9 +63,11 @@ def model_rows(project: Path, tasks: Sequence[str]) -> list[dict[str, Any]]:
         stored = _stored_model(project / artefact.path)
         rows.append(
             {
+                "model": f"{project.name}#{artefact.number}",
                 "task": artefact.task,
                 "fold": stored.get("fold"),
                 "metrics": stored.get("metrics"),
+                "bytes": _size_of(project, stored.get("weights")),
                 "created": artefact.created,
                 "run": record.run,
                 "path": artefact.path,
@@ -96,6 +98,14 @@ def _stored_model(path: Path) -> dict[str, Any]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError):
         return {}
+
+
+def _size_of(project: Path, stored: object) -> int | None:
+    """Return how many bytes a file has that a model names, None where it is not there."""
+    try:
+        return (project / str(stored)).stat().st_size
+    except OSError:
+        return None
 
 
 def _installed(name: str, header: TaskHeader) -> dict[str, Any]:
