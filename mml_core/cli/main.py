@@ -26,6 +26,7 @@ COMMANDS = {
     "files": ("mml_core.cli.files", "list and explain the files of a project"),
     "compare": ("mml_core.cli.compare", "compare two models on the same samples"),
     "models": ("mml_core.cli.models", "list stored models, show one or an architecture in numbers"),
+    "predict": ("mml_core.cli.predict", "predict new images with a stored model"),
     "plugins": ("mml_core.cli.plugins", "list, inspect and check plugins"),
     "config": ("mml_core.cli.config", "show config groups and where values come from"),
     "doctor": ("mml_core.cli.doctor", "print what holds on this machine, and why"),
