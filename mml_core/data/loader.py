@@ -153,15 +153,10 @@ class EpochLoader:
         self._shown = None
 
 
-def pinned(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a batch, or a batch for each of several tasks, in page-locked memory."""
-    return {
-        key: pinned(value) if isinstance(value, Mapping) else value.pin_memory()
-        for key, value in batch.items()
-    }
-
-
-def _pinned(value: Any) -> Any:
+def pinned(value: Any) -> Any:
+    """Return a batch, or one of each of several tasks, with its tensors in page-locked memory."""
+    if isinstance(value, Mapping):
+        return {key: pinned(each) for key, each in value.items()}
     return value.pin_memory() if isinstance(value, torch.Tensor) else value
 
 

@@ -52,6 +52,8 @@ def predict_other(
 ) -> list[Predictions]:
     """Predict a task by a model of another one: by the head for it where it has one, else by class names.
 
+    Where a map of classes is given, it is followed.
+
     A task that the model has not learnt is shown as the model's own: preprocessed and normalised like that.
     All its samples are unseen; predicted are its test split, and the folds of the numbers that were held out
     of the model's own task, so that a model of the task itself can be compared.
@@ -73,7 +75,7 @@ def predict_other(
     from mml_core.learning.pipeline import load_model, load_pipeline
 
     pipeline = load_pipeline(storage.pipeline)
-    if target.name in {output.task for output in pipeline.outputs}:
+    if class_map is None and target.name in {output.task for output in pipeline.outputs}:
         return predict_learnt(scheduler, target, storage)
     groups = map_classes(Labelling.of(struct), Labelling.of(target), class_map)
     holdout = Holdout(fold=storage.fold, outer=storage.outer)

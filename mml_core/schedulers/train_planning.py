@@ -10,10 +10,10 @@ from mml_core.learning.options import OptionError, plain
 from mml_core.schedulers.blueprints import chosen_blueprint
 from mml_core.schedulers.co_tasks import CoTasks, task_weights
 from mml_core.schedulers.holdouts import Holdout, holdouts
+from mml_core.schedulers.joint_data import create_data
 from mml_core.schedulers.leakage_guard import guard_against_leakage
 from mml_core.schedulers.train_checks import Work
 from mml_core.schedulers.train_choices import chosen_folds
-from mml_core.schedulers.training import create_data
 from mml_core.scheduling.base import AbstractBaseScheduler
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ class TrainPlanning(AbstractBaseScheduler):
         task_weights(self.cfg.mode.get("task_weights"), {one.name for each in work for one in each.structs})
         trained_on: dict[str, set[str]] = {}
         for each in work:
-            for evaluated in (*each.structs, *each.eval_on):
-                trained_on.setdefault(evaluated.name, set()).update(one.name for one in each.structs)
+            for struct in each.structs:  # what one of them holds out, the others leave out
+                trained_on.setdefault(struct.name, set()).add(struct.name)
+            for struct in each.eval_on:
+                trained_on.setdefault(struct.name, set()).update(one.name for one in each.structs)
         guard_against_leakage(self, {task: sorted(found) for task, found in trained_on.items()})
         if self._run_dir is None:  # a plan that is only shown does not wait for torch
             return
@@ -102,14 +104,16 @@ class TrainPlanning(AbstractBaseScheduler):
 
     def _work(self, task: str, each_holdout: Sequence[Holdout]) -> Work:
         struct, co_tasks = self.get_struct(task), self._co_tasks(task)
+        class_maps = plain(self.cfg.mode.get("class_maps")) or {}
+        others = [name for name in self._evaluated(task) if name not in co_tasks or name in class_maps]
         return Work(
             cfg=self._cfg_of(struct) if "train" in self.subroutines else self.cfg,
             struct=struct,
             co_tasks=[self.get_struct(name) for name in co_tasks],
-            eval_on=[self.get_struct(name) for name in self._evaluated(task) if name not in co_tasks],
+            eval_on=[self.get_struct(name) for name in others],
             holdouts=each_holdout,
             subroutines=self.subroutines,
-            class_maps=plain(self.cfg.mode.get("class_maps")) or {},
+            class_maps=class_maps,
         )
 
     def _co_tasks(self, task: str) -> list[str]:

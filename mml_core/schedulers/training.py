@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.schedulers.holdouts import Holdout
-from mml_core.storage.hashing import digest
 from mml_core.tasks.models import ModelStorage
 
 if TYPE_CHECKING:
@@ -68,8 +66,25 @@ class Training:
             return dict(self.best.metrics)
         return {name: value for name, value in self.history.last.items() if name.startswith("val/")}
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Training samples of each task that are left out, as another task that is learnt holds them out."""
+        whole = {struct.name: len(struct.description.samples) for struct in (self.struct, *self.co_tasks)}
+        found = {
+            task: whole[task] - len(module.description.samples)
+            for task, module in modules_of(self.datamodule).items()
+        }
+        return {task: number for task, number in found.items() if number}
+
     def fit(self) -> None:
         """Train, and leave the model with the weights that are to be stored."""
+        for task, number in self.left_out.items():
+            log.info(
+                "%s: leaves out %d training samples whose images or subjects are held out of tasks that are"
+                " learnt with it",
+                task,
+                number,
+            )
         self.trainer.fit(self.model, datamodule=self.datamodule)
         where = f"{self.struct.name}, {self.holdout}"
         if self.best is not None and self.best.restore(self.model):
@@ -135,6 +150,7 @@ class Training:
             **({} if self.holdout.outer is None else {"outer": self.holdout.outer}),
             **({} if self.best is None else {"epoch": self.best.epoch}),
             **({"co_tasks": [struct.name for struct in self.co_tasks]} if self.co_tasks else {}),
+            **({"left_out": self.left_out} if self.left_out else {}),
             "metrics": model.metrics,
             "files": {
                 "parameters": str(weights),
@@ -155,40 +171,6 @@ class Training:
             trained_on={task: module.provenance for task, module in modules.items()},
             initial_weights=self.model.initial_weights,
         )
-
-
-def create_data(
-    cfg: Mapping[str, Any],
-    structs: Sequence[TaskStruct],
-    holdout: Holdout,
-    *,
-    data_root: Path,
-    seed: int,
-    joint: str | None,
-) -> MMLDataModule | JointDataModule:
-    """Make the data that a model of one or several tasks learns from.
-
-    Args:
-        cfg: The config.
-        structs: The task, and those that are learnt together with it; the same folds are held out of all.
-        holdout: The folds.
-        data_root: The data folder.
-        seed: Of the step. The first task draws from it what it would draw alone, each other one from a seed
-            that is made of it and its name.
-        joint: How batches of several tasks are joined; None for one task.
-    """
-    from mml_core.data.datamodule import create_datamodule
-    from mml_core.data.joint import JointDataModule
-
-    modules = {}
-    for number, struct in enumerate(structs):
-        own = seed if number == 0 else int(digest([seed, struct.name])[:15], 16)
-        modules[struct.name] = create_datamodule(
-            cfg, struct.description, data_root=data_root, fold=holdout.fold, outer=holdout.outer, seed=own
-        )
-    if joint is None:
-        return modules[structs[0].name]
-    return JointDataModule(modules, strategy=joint, seed=seed)
 
 
 def modules_of(datamodule: MMLDataModule | JointDataModule) -> dict[str, MMLDataModule]:

@@ -10,6 +10,7 @@ import torch
 from mml_core.data.datamodule import create_datamodule
 from mml_core.data.errors import LoaderError
 from mml_core.data.joint import STRATEGIES, JointBatches, JointDataModule
+from mml_core.data.loader import pinned
 from mml_core.data.orders import Shuffled
 from mml_core.data.sampling import EpochBatches
 from mml_core.tasks.description import TaskType
@@ -131,3 +132,12 @@ def test_validation_shows_one_task_after_the_other(data: Any) -> None:
 def test_an_unknown_strategy_is_named(data: Any) -> None:
     with pytest.raises(LoaderError, match="Did you mean 'longest'"):
         data("longst")
+
+
+def test_joint_batches_are_pinned_tensor_by_tensor(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: seen.append(tensor) or tensor)
+    batch = next(iter(data("longest").train_dataloader()))
+    found = pinned(batch)
+    assert equal(found, batch)
+    assert len(seen) == sum(len(part) for part in batch.values())

@@ -11,8 +11,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from mml_core.schedulers.co_tasks import CoTaskError, CoTasks
+from mml_core.schedulers.holdouts import Holdout
+from mml_core.schedulers.joint_data import create_data
+from mml_core.schedulers.training import modules_of
 from mml_core.scheduling.planning import plan_of_run
 from mml_core.tasks.description import TaskType
+from mml_core.tasks.index import TaskIndex
+from mml_core.tasks.struct import TaskStruct
 from mml_core.testing.fixtures import MMLProject
 
 pytest_plugins = ["mml_core.testing.fixtures"]
@@ -165,3 +170,40 @@ def test_a_search_tries_the_tasks_together(train, install, mml_project) -> None:
     result = train("a", "mode.co_tasks.tasks=[b]", *search, *ONE)
     assert result.code == 0, result.err
     assert planned(mml_project, "tune_task") == [["a", 0, None, ["b"]]]
+
+
+def joint_data(project: MMLProject, *names: str, outer: int | None = None) -> dict[str, Any]:
+    structs = [TaskStruct(TaskIndex(project.data).get(name)) for name in names]
+    cfg = {"preprocessing": {"id": "none"}, "loader": {"batch_size": 4}}
+    holdout = Holdout(fold=0, outer=outer)
+    made = create_data(cfg, structs, holdout, data_root=project.data, seed=1, joint="longest")
+    return modules_of(made)
+
+
+@pytest.mark.parametrize("outer", [None, 1])
+def test_images_that_one_task_holds_out_are_learnt_by_none(install, mml_project, outer) -> None:
+    install("a", num_folds=3)
+    install("b", num_folds=4)  # the same images in other folds
+    install("c", num_folds=3, seed=9)
+    modules = joint_data(mml_project, "a", "b", "c", outer=outer)
+    images = {
+        (name, part): set(module.description.samples.take(module.rows(part)).column("sha256").to_pylist())
+        for name, module in modules.items()
+        for part in ("train", "val", "outer", "test")
+    }
+    for name in "abc":
+        for other in "abc":
+            for part in ("val", "outer", "test"):
+                assert not images[name, "train"] & images[other, part]
+    assert images["a", "train"] and images["a", "train"] == images["b", "train"]
+    alone = joint_data(mml_project, "c", "a", outer=outer)
+    assert len(alone["c"].rows("train")) == len(modules["c"].rows("train"))
+    assert len(alone["a"].rows("train")) > len(modules["a"].rows("train"))
+
+
+def test_shared_images_are_no_leak_then(train, install) -> None:
+    install("a", num_folds=3)
+    install("b", num_folds=4)
+    result = train("a", "mode.co_tasks.tasks=[b]", "leakage=stop", *ONE)
+    assert result.code == 0, result.err
+    assert "leaves out" in result.err + result.out
