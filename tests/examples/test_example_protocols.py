@@ -1,0 +1,27 @@
+"""The example of the protocols of mode train does what it says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.long  # five commands, each a process of its own
+def test_every_protocol_reports_what_it_is_for() -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = ["bash", str(ROOT / "examples" / "protocols.sh")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "outer fold" in done.stdout
+    assert "* by which the training chose" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    (mae,) = (float(row[2]) for row in rows if row[:2] == ["digits@digits_value", "mae"])
+    assert mae < 2.0
+    parities = [float(row[2]) for row in rows if row[:2] == ["digits@digits_parity", "accuracy"]]
+    assert len(parities) == 2  # by a head of its own, and by the names of classes
+    assert min(parities) > 0.75
+    assert "leaves out" in done.stdout + done.stderr
