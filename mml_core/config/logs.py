@@ -40,6 +40,7 @@ def logging_on_console() -> Iterator[None]:
     handler.setLevel(logging.INFO)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
     try:
         yield
     finally:
