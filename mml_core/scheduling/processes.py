@@ -16,6 +16,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from mml_core.errors import MMLError
 from mml_core.scheduling import workers
 from mml_core.scheduling.executors import Event
 from mml_core.scheduling.resources import Machine, ResourceError, Share, processors
@@ -24,6 +25,10 @@ _LOOK_AHEAD = 64
 """Steps that wait for their resources: among them one that fits may be found."""
 
 _POLL_SECONDS = 1.0
+
+
+class ForkServerError(MMLError):
+    """The process that workers are forked from is gone."""
 
 
 @dataclass
@@ -45,6 +50,7 @@ class ProcessesExecutor:
 
     Raises:
         ResourceError: A number of these makes no sense.
+        ForkServerError: A library that is to be preloaded ends the process that imports it.
     """
 
     def __init__(self, cfg: Any) -> None:
@@ -128,7 +134,13 @@ class ProcessesExecutor:
         process = context.Process(
             target=workers.main, args=(str(job.run_dir), job.step_id, environment, theirs), daemon=False
         )
-        process.start()
+        try:
+            process.start()
+        except (EOFError, ConnectionError) as error:
+            raise ForkServerError(
+                "The process that workers are forked from has ended; what it printed says why. Where a "
+                f"library of executor.preload=[{','.join(self._preload)}] cannot be imported, leave it out."
+            ) from error
         if theirs is not None:
             theirs.close()
         job.process, job.share = process, share

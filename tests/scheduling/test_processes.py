@@ -296,6 +296,17 @@ def test_gpus_are_those_that_cuda_would_show(
     assert visible_gpus() == seen
 
 
+def test_a_library_that_cannot_be_preloaded_is_one_line_and_the_run_goes_on_without(
+    crowd: Any, mml_project: Any
+) -> None:
+    (mml_project.site / "broken_library.py").write_text("raise RuntimeError('no such operator')")
+    ended = crowd.run("draw", options=("executor=processes", "executor.preload=[broken_library]"))
+    assert ended.code == 2
+    assert "mml: The process that workers are forked from has ended" in ended.err
+    assert "executor.preload=[broken_library]" in ended.err.splitlines()[-1]
+    assert crowd.process("run", "--continue", "executor.preload=[]").code == 0
+
+
 def test_a_step_that_asks_for_a_gpu_runs_where_there_is_none() -> None:
     share = Machine(cpus=1, memory=1, gpus=()).take({"gpus": 1, "threads": 1})
     assert share is not None
