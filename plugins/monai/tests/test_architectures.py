@@ -9,6 +9,7 @@ import pytest
 import torch
 from mml_monai.plugin import BACKBONES, SEGMENTATION_NETS
 
+from mml_core.learning.layers import layers_of
 from mml_core.learning.options import plain
 from mml_core.plugins import PluginManager
 from mml_core.plugins.registry import UnknownNameError
@@ -152,6 +153,22 @@ def test_every_parameter_is_trained(entry: Any, kwargs: dict[str, Any]) -> None:
     own_loss = getattr(network, "own_loss", None)
     (loss if own_loss is None else loss + own_loss).backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize(("entry", "kwargs"), cases())
+def test_layers_are_told_in_the_order_in_which_they_act(entry: Any, kwargs: dict[str, Any]) -> None:
+    network = MANAGER.resolve(entry)(entry.record.task_types[0], 1, 2, SIZE, **kwargs).eval()
+    layers = layers_of(network)  # refuses a parameter in none or in two
+    order: dict[int, None] = {}
+    for name, module in network.named_modules():
+        number = next((at for at, layer in enumerate(layers) if layer.holds(name)), None)
+        if number is not None and list(module.parameters(recurse=False)):
+            module.register_forward_pre_hook(lambda *_, number=number: order.setdefault(number))
+    with torch.inference_mode():
+        network(torch.randn(1, 1, *SIZE))
+    assert list(order) == sorted(order)
+    assert all(any(layer.holds(name) for name, _ in network.named_parameters()) for layer in layers)
+    assert len(layers) >= 3
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mml_monai.layer_order import layer_groups
+
 
 class Segmenter(nn.Module):
     """A MONAI segmentation network that accepts images of any height and width.
@@ -35,6 +37,10 @@ class Segmenter(nn.Module):
             images = functional.pad(images, (0, 0, 0, 0, 0, self.channels - images.shape[1]))
         logits = self._logits(images)
         return logits[..., :height, :width] if lower or right else logits
+
+    def layer_groups(self) -> list[tuple[str, ...]]:
+        """Return the layers, input first, as prefixes of the names of parameters."""
+        return [tuple(f"net.{part}" for part in group) for group in layer_groups(self.net)]
 
     def _logits(self, images: Tensor) -> Tensor:
         outputs = self.net(images)
