@@ -19,6 +19,7 @@ TRANSFER = [
     "preprocessing=none",
     "loader.batch_size=8",
 ]
+WITHIN = ["callbacks.checkpoint.every_n_batches=1", "callbacks.ema.decay=0.5", "optimizer.layer_decay=0.5"]
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,12 @@ def tasks(mml_project: MMLProject, install_task: Any) -> None:
 @pytest.mark.parametrize("sample", [2, pytest.param(40, marks=pytest.mark.long)])
 def test_g01_g02_g03_g08_a_transfer_is_killed_and_continued(crash_kit: CrashKit, sample: int) -> None:
     crash_kit("transfer", *TRANSFER, tasks=["tiny"], sample=sample)
+
+
+@pytest.mark.long
+def test_g02_a_transfer_is_killed_within_its_trainings(crash_kit: CrashKit) -> None:
+    methods = ["pretrain_fold", "train_fold"]
+    crash_kit("transfer", *TRANSFER, *WITHIN, tasks=["tiny"], methods=methods, sample=6)
 
 
 @pytest.mark.long

@@ -124,6 +124,10 @@ class Plain:
                     self._replaced.append((str(path), str(label)))
                     artefact["number"] = None
 
+    def without_volatile(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return a JSON object without what differs from run to run, such as times."""
+        return {key: item for key, item in value.items() if key not in self._volatile}
+
     def of(self, value: Any) -> Any:
         """Return a JSON value without places and ids."""
         if isinstance(value, str):
@@ -137,7 +141,7 @@ class Plain:
     def without_times(self, value: Any) -> Any:
         """Return a JSON value without the keys whose values differ from run to run."""
         if isinstance(value, Mapping):
-            kept = {key: item for key, item in value.items() if key not in self._volatile}
+            kept = self.without_volatile(value)
             return {key: self.without_times(item) for key, item in kept.items()}
         return [self.without_times(item) for item in value] if isinstance(value, list) else value
 

@@ -118,7 +118,7 @@ def _seen(record: Any, project: Path, plain: Plain) -> dict[str, Any]:
             path = project / value
             return plain.digest(path) if len(value) < 1024 and path.is_file() else plain.of(value)
         if isinstance(value, dict):
-            return {key: by_content(item) for key, item in value.items()}
+            return {key: by_content(item) for key, item in plain.without_volatile(value).items()}
         return [by_content(item) for item in value] if isinstance(value, list) else value
 
     stored = msgspec.json.decode(msgspec.json.encode(record))
