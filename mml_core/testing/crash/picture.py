@@ -124,7 +124,7 @@ class Plain:
                     self._replaced.append((str(path), str(label)))
                     artefact["number"] = None
 
-    def without_volatile(self, value: dict[str, Any]) -> dict[str, Any]:
+    def without_volatile(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return a JSON object without what differs from run to run, such as times."""
         return {key: item for key, item in value.items() if key not in self._volatile}
 
