@@ -71,7 +71,7 @@ class PostprocessScheduler(AbstractBaseScheduler):
 
     # -- steps
 
-    def take_predictions(self, task: str, model: str, slot: str, file: str, sha256: str) -> dict[str, Any]:
+    def take_predictions(self, task: str, model: str, slot: str, file: str, digest: str) -> dict[str, Any]:
         """Compare a file of predictions with what was committed, and let the steps that follow see it.
 
         Args:
@@ -79,14 +79,14 @@ class PostprocessScheduler(AbstractBaseScheduler):
             model: Which of the models it is of.
             slot: Which folds the model has not seen.
             file: ``<project>/<path in it>``.
-            sha256: What its content has to be.
+            digest: How the sha256 of its content has to begin.
         """
         from mml_core.files.artefacts import ArtefactStore
 
         project, _, path = file.partition("/")
         store = ArtefactStore(self.fm.project_path.parent / project)
         record = store.find_path(path)
-        if record is None or record.state != "live" or record.artefact.sha256 != sha256:
+        if record is None or record.state != "live" or not record.artefact.sha256.startswith(digest):
             raise PostprocessError(
                 f"The predictions {file} are not there any more as they were when the run was planned;"
                 " restore them, or start the run anew."

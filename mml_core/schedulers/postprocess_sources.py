@@ -53,8 +53,8 @@ class Source:
 
     @property
     def params(self) -> list[str]:
-        """What the step that takes it is called with: what it is, and what its content must be."""
-        return [self.model, self.slot, f"{self.project}/{self.path}", self.sha256]
+        """What the step that takes it is called with: what it is, and how the hash of its content begins."""
+        return [self.model, self.slot, f"{self.project}/{self.path}", self.sha256[:12]]
 
 
 def find_sources(
