@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,24 +12,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mml_core.tasks.dicom import decode_dicom, is_dicom
 from mml_core.tasks.errors import ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy", ".dcm", ".dicom")
 _WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _PLAIN_MODES = {"L": "L", "1": "L", "RGB": "RGB", "RGBA": "RGBA", "LA": "L", "CMYK": "RGB", "YCbCr": "RGB"}
 _NPY = b"\x93NUMPY"
-_PNG = b"\x89PNG\r\n\x1a\n"
+_WIDE_COLOUR = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
+"""How Pillow calls colour of 16 bits in a PNG, and the same in the other byte order."""
+_OPENING = threading.Lock()
+"""Warnings are filtered for all threads at once, and images are read in several."""
 
 
 def read_image(path: Path) -> NDArray[Any]:
-    """Read a PNG, JPEG, TIFF or npy file.
+    """Read a PNG, JPEG, TIFF, BMP, WebP, npy or DICOM file.
 
     Returns:
-        Height x width x channels, uint8 or uint16. Grey images have one channel, colour images three, with
-        transparency four; palettes are resolved and the orientation in the EXIF data is applied.
+        Height x width x channels, uint8 or uint16, as many bits as the file has. Grey images have one channel
+        (their transparency is left out), colour images three, with transparency four; palettes are resolved
+        and the orientation in the EXIF data is applied. For DICOM see `mml_core.tasks.dicom.decode_dicom`.
 
     Raises:
         ImageError: The file is missing, damaged, or holds what would have to be cut down to fit.
@@ -43,6 +51,8 @@ def decode_image(data: bytes, path: Path) -> NDArray[Any]:
             array = array[:, :, None]
         if array.ndim != 3:
             raise ImageError(f"Image {path} has shape {array.shape}: height x width (x channels) is needed.")
+    elif is_dicom(data):
+        array = decode_dicom(data, path, _most_pixels())
     else:
         array = _decode_with_pillow(data, path)
     if array.dtype == np.bool_:
@@ -75,6 +85,8 @@ def decode_mask(data: bytes, path: Path) -> NDArray[Any]:
     """The same from the bytes of a file; ``path`` is named in errors."""
     if data.startswith(_NPY):
         array = _load_npy(data, path)
+    elif is_dicom(data):
+        raise ImageError(f"Mask {path} is a DICOM file: save the class of each pixel as PNG.")
     else:
         array = _decode_with_pillow(data, path, indices=True)[:, :, 0]
     if array.dtype == np.bool_:
@@ -97,24 +109,47 @@ def _read(path: Path) -> bytes:
 
 def _load_npy(data: bytes, path: Path) -> NDArray[Any]:
     try:
+        _refuse_short(data)
         return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
     except (ValueError, EOFError, OSError) as error:
         raise ImageError(f"Image {path} is damaged or no plain array: {error}.") from error
+
+
+def _refuse_short(data: bytes) -> None:
+    """Refuse an array that claims to be larger than its file, before memory is taken for it."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = reader(file)
+    needed = math.prod(shape) * dtype.itemsize
+    if len(data) - file.tell() < needed and not dtype.hasobject:
+        raise ValueError(f"{len(data) - file.tell()} of {needed} bytes are there")
+
+
+def _most_pixels() -> int:
+    """How many pixels an image may have: Pillow's limit, for all formats."""
+    from PIL import Image
+
+    return Image.MAX_IMAGE_PIXELS or 2**62
 
 
 def _decode_with_pillow(data: bytes, path: Path, *, indices: bool = False) -> NDArray[Any]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
+        with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                _refuse_loss(image, data, path)
-                if indices and image.format == "JPEG":
-                    raise ImageError(f"Mask {path} is a JPEG, which does not keep classes: save it as PNG.")
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                array = _mask_array(upright, path) if indices else _image_array(upright, path)
+            opened = Image.open(io.BytesIO(data))
+        with opened as image:
+            _refuse_loss(image, path)
+            if indices and image.format == "JPEG":
+                raise ImageError(f"Mask {path} is a JPEG, which does not keep classes: save it as PNG.")
+            low = None if indices else _low_bytes(image, data)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            array = _mask_array(upright, path) if indices else _image_array(upright, path)
+            if low is not None:
+                array = array.astype(np.uint16) << 8 | np.asarray(ImageOps.exif_transpose(low))
     except UnidentifiedImageError as error:
         raise ImageError(f"Image {path} is in no known format or damaged.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -149,11 +184,25 @@ def _wide(array: NDArray[Any], path: Path) -> NDArray[Any]:
     return array.astype(np.uint16)
 
 
-def _refuse_loss(image: Image, data: bytes, path: Path) -> None:
+def _low_bytes(image: ImageFile, data: bytes) -> ImageFile | None:
+    """The lower bytes of a PNG with colour of 16 bits, of which Pillow decodes the upper ones; else None.
+
+    What Pillow takes for the upper byte in the other byte order is the lower one.
+    """
+    if image.format != "PNG" or image.tile[0].args not in _WIDE_COLOUR:
+        return None
+    low = type(image)(io.BytesIO(data))
+    low.tile = [tile._replace(args=_WIDE_COLOUR[str(tile.args)]) for tile in low.tile]
+    low.load()
+    return low
+
+
+def _refuse_loss(image: ImageFile, path: Path) -> None:
     """Refuse what Pillow would silently cut down: colour of 16 bits, and all pages but the first."""
-    wide_png = data.startswith(_PNG) and data[24] == 16 and data[25] != 0
     bits = image.tag_v2.get(258, ()) if image.format == "TIFF" else ()  # type: ignore[attr-defined]
     wide_tiff = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+    raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None
+    wide_png = isinstance(raw_mode, str) and ";16" in raw_mode and raw_mode not in (*_WIDE_COLOUR, "I;16B")
     if wide_png or wide_tiff:
         raise ImageError(f"Image {path} holds colour of 16 bits, which cannot be read whole: save it as npy.")
     if getattr(image, "n_frames", 1) > 1:

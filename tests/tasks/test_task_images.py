@@ -62,18 +62,44 @@ def test_palettes_transparency_and_bits(tmp_path):
     assert set(np.unique(read_image(tmp_path / "b.png"))) == {0, 255}
 
 
-def png16_rgb() -> bytes:
+def png16(pixels):
+    """A PNG of 16 bits a channel, which Pillow does not write."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + bytes(12) for _ in range(2))
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
     parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colour_of_sixteen_bits_is_read_whole(tmp_path, channels):
+    pixels = RANDOM.integers(0, 65536, (5, 7, channels), dtype=np.uint16)
+    (tmp_path / "x.png").write_bytes(png16(pixels))
+    found = read_image(tmp_path / "x.png")
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_what_claims_to_be_huge_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    header = io.BytesIO()
+    shape = (10**6, 10**6, 3)
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    (tmp_path / "huge.npy").write_bytes(header.getvalue())
+    with pytest.raises(ImageError, match=r"huge\.npy is damaged .*0 of 3000000000000 bytes are there"):
+        read_image(tmp_path / "huge.npy")
+    Image.fromarray(GREY).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 34)
+    with pytest.raises(ImageError, match=r"huge\.png is too large"):
+        read_image(tmp_path / "huge.png")
+
+
 def test_what_would_be_cut_down_is_refused(tmp_path):
-    (tmp_path / "wide.png").write_bytes(png16_rgb())
+    (tmp_path / "wide.png").write_bytes(png16(np.zeros((2, 2, 2), np.uint16)))
     with pytest.raises(ImageError, match=r"wide\.png holds colour of 16 bits"):
         read_image(tmp_path / "wide.png")
     pages = [Image.fromarray(GREY), Image.fromarray(GREY)]
