@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mml_core.tasks.errors import CreationError
 
@@ -105,3 +105,29 @@ def check_pattern(pattern: str | None) -> None:
         re.compile(pattern or "")
     except re.error as error:
         raise CreationError(f"--subject '{pattern}' is no regular expression: {error}.") from error
+
+
+def put_image(builder: TaskBuilder, pixels: Any, name: str) -> str:
+    """Write an array into the builder's dataset, without loss, and return its path there.
+
+    Args:
+        builder: Of the dataset.
+        pixels: (H, W), (H, W, 1) or (H, W, C) of uint8 or uint16; PNG where it holds that, npy else.
+        name: The path without suffix.
+    """
+    import numpy as np
+
+    array = np.asarray(pixels)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    as_png = array.ndim == 2 or (array.dtype == np.uint8 and array.shape[2] == 3)
+    place = f"{name}.png" if as_png else f"{name}.npy"
+    target = builder.dataset_root / place
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if as_png:
+        from PIL import Image
+
+        Image.fromarray(array).save(target, format="PNG")
+    else:
+        np.save(target, array, allow_pickle=False)
+    return place
