@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from mml_core.data.dataset import TaskDataset
 from mml_core.data.loader import EpochLoader
+from mml_core.data.manifest import FORMAT, MANIFEST, Manifest, encode_manifest
 from mml_core.data.orders import Shuffled
 from mml_core.data.sampling import EpochBatches
 from mml_core.data.sources import StoreSource
-from mml_core.data.store import FORMAT, MANIFEST, Manifest, Store, encode_manifest
+from mml_core.data.store import Store
 from mml_core.data.store_writer import ModalityWriter
 from mml_core.tasks.description import TaskType
 from mml_core.tasks.samples import SampleTable

@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mml_core.data.dataset import Batch, TaskDataset
 from mml_core.data.draws import Draws
-from mml_core.data.errors import LoaderError, UnequalSizesError
-from mml_core.data.loader import EpochLoader
+from mml_core.data.errors import LoaderError
+from mml_core.data.loader import EpochLoader, rank_and_world_size
+from mml_core.data.normalisation import Normaliser
 from mml_core.data.options import DataOptions
 from mml_core.data.orders import Sequential
-from mml_core.data.prepared import created_header, find_store
+from mml_core.data.prepared import check_sizes, created_header, find_store
 from mml_core.data.sampling import EpochBatches
 from mml_core.data.sources import FileSource, StoreSource, source_of
-from mml_core.data.statistics import ChannelStatistics, cached_statistics
+from mml_core.data.statistics import cached_statistics, statistics_of
 from mml_core.tasks.description import TaskDescription, TaskHeader
 
 Part = Literal["train", "val", "outer", "test", "unlabelled"]
@@ -83,7 +83,6 @@ class MMLDataModule(LightningDataModule):
         self.batch_size = options.loader.batch_size
         self.predict_part: Part = "test"
         self._normalisation = normalisation
-        self._normalisers: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     @property
     def channels(self) -> int:
@@ -117,7 +116,8 @@ class MMLDataModule(LightningDataModule):
         if self._normalisation is not None:
             return self._normalisation
         if self.outer is not None:
-            return self._statistics_of(self.rows("train"))
+            found = statistics_of(self._source, self.rows("train"), self.channels)
+            return found.means, found.stds
         if self._stored_header is not None:
             return self._stored_header.means, self._stored_header.stds
         return cached_statistics(self.data_root, self._created, self.options.preprocessing)
@@ -205,7 +205,7 @@ class MMLDataModule(LightningDataModule):
     def eval_dataloader(self, part: Part) -> EpochLoader:
         """The samples of a part in the order of the table, whole and without augmentation."""
         dataset = self.dataset(part)
-        rank, world_size = _rank_and_world_size()
+        rank, world_size = rank_and_world_size()
         batch_size = self.options.loader.eval_batch_size or self.batch_size
         batches = EpochBatches(Sequential(len(dataset)), batch_size, rank=rank, world_size=world_size)
         return EpochLoader(dataset, batches, self.options.loader.arguments())
@@ -219,31 +219,17 @@ class MMLDataModule(LightningDataModule):
         target = batch.get("target")
         if target is not None and target.ndim == 3:
             batch["target"] = target.to(torch.int64)
-        means, stds = self._normaliser(image.device)
-        batch["image"] = batch["image"].sub(means).div_(stds)
+        batch["image"] = self._normaliser(batch["image"])
         return batch
-
-    def _statistics_of(self, rows: NDArray[np.int64]) -> Statistics:
-        found = ChannelStatistics(self.channels)
-        for start in range(len(rows)):
-            found.add(self._source.images(rows[start : start + 1])[0])
-        return found.means, found.stds
 
     def _check_sizes(self) -> None:
         self.options.augmentation.check_views(self.image_size)
-        sizes = self._created.sizes
-        unequal = (sizes.min_height, sizes.min_width) != (sizes.max_height, sizes.max_width)
         largest = max(self.batch_size, self.options.loader.eval_batch_size or 1)
-        if unequal and self.options.preprocessing.size is None and largest > 1:
-            raise UnequalSizesError(
-                f"Images of task '{self.description.name}' are {sizes.min_height}x{sizes.min_width} to "
-                f"{sizes.max_height}x{sizes.max_width} pixels and cannot form batches of {largest}: choose a "
-                "preprocessing with a size, as preprocessing=default."
-            )
+        check_sizes(self._created, self.options.preprocessing, largest)
 
     def _training_batches(self, rows: NDArray[np.int64]) -> EpochBatches:
         order = self.options.sampling.order(self.description, rows, self.seed)
-        rank, world_size = _rank_and_world_size()
+        rank, world_size = rank_and_world_size()
         drop_last = self.options.loader.drop_last
         return EpochBatches(order, self.batch_size, drop_last=drop_last, rank=rank, world_size=world_size)
 
@@ -274,12 +260,9 @@ class MMLDataModule(LightningDataModule):
     def _stored_header(self) -> TaskHeader | None:
         return self._stored[1]
 
-    def _normaliser(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        if device not in self._normalisers:
-            means, stds = self.statistics
-            divisors = [std if std > 1e-6 else 1.0 for std in stds]  # a constant channel becomes zero
-            self._normalisers[device] = (_per_channel(means, device), _per_channel(divisors, device))
-        return self._normalisers[device]
+    @cached_property
+    def _normaliser(self) -> Normaliser:
+        return Normaliser(*self.statistics)
 
 
 def create_datamodule(
@@ -317,14 +300,3 @@ def create_datamodule(
         outer=outer,
         normalisation=normalisation,
     )
-
-
-def _per_channel(values: list[float], device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
-
-
-def _rank_and_world_size() -> tuple[int, int]:
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1

@@ -153,6 +153,14 @@ class EpochLoader:
         self._shown = None
 
 
+def rank_and_world_size() -> tuple[int, int]:
+    """Which of how many training processes this one is."""
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
 def pinned(value: Any) -> Any:
     """Return a batch, or one of each of several tasks, with its tensors in page-locked memory."""
     if isinstance(value, Mapping):

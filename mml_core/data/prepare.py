@@ -21,11 +21,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from mml_core.data.errors import DamagedStoreError
 from mml_core.data.journal import Journal, Sample
+from mml_core.data.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest
 from mml_core.data.prepared import is_current, source_of_pixels, store_folder
 from mml_core.data.preprocessing import Preprocessing
 from mml_core.data.sources import FileSource, has_masks, mask_dtype
 from mml_core.data.statistics import ChannelStatistics, PixelSums
-from mml_core.data.store import FORMAT, MANIFEST, Manifest, Store, encode_manifest, read_manifest
+from mml_core.data.store import Store
 from mml_core.data.store_writer import ModalityWriter
 from mml_core.storage.atomic import make_dirs, publish_dir
 from mml_core.storage.hashing import digest, sha256_file

@@ -6,8 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from mml_core.data.errors import UnequalSizesError
+from mml_core.data.manifest import Manifest, read_manifest
 from mml_core.data.preprocessing import Preprocessing
-from mml_core.data.store import Manifest, Store, read_manifest
+from mml_core.data.store import Store
 from mml_core.tasks.description import HEADER_FILE, TaskHeader, decode_header
 from mml_core.tasks.errors import UnknownTaskError
 from mml_core.tasks.tags import parse_task_name
@@ -92,3 +94,24 @@ def find_store(
         return None, None
     path = folder / HEADER_FILE
     return Store.open(folder), decode_header(path.read_bytes(), path)
+
+
+def check_sizes(header: TaskHeader, preprocessing: Preprocessing, batch_size: int) -> None:
+    """Refuse batches of images that differ in size, by the header alone.
+
+    Args:
+        header: The header of the task as it was created.
+        preprocessing: What is done to every image.
+        batch_size: The most samples that form a batch.
+
+    Raises:
+        UnequalSizesError: Images of different sizes would have to form a batch.
+    """
+    sizes = header.sizes
+    unequal = (sizes.min_height, sizes.min_width) != (sizes.max_height, sizes.max_width)
+    if unequal and preprocessing.size is None and batch_size > 1:
+        raise UnequalSizesError(
+            f"Images of task '{header.name}' are {sizes.min_height}x{sizes.min_width} to "
+            f"{sizes.max_height}x{sizes.max_width} pixels and cannot form batches of {batch_size}: choose a "
+            "preprocessing with a size, as preprocessing=default."
+        )

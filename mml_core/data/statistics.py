@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mml_core.data.prepared import source_of_pixels
 from mml_core.data.preprocessing import Preprocessing
-from mml_core.data.sources import FileSource
+from mml_core.data.sources import FileSource, SampleSource
 from mml_core.errors import MMLError
 from mml_core.storage.atomic import write_json
 from mml_core.storage.hashing import digest
@@ -91,11 +91,11 @@ class ChannelStatistics:
         ]
 
 
-def statistics_of(source: FileSource, rows: NDArray[np.int64], channels: int) -> ChannelStatistics:
-    """Take in the images of some rows, decoded one after the other."""
+def statistics_of(source: SampleSource, rows: NDArray[np.int64], channels: int) -> ChannelStatistics:
+    """Take in the images of some rows, one after the other."""
     statistics = ChannelStatistics(channels)
-    for row in rows:
-        statistics.add(source.image(int(row)))
+    for start in range(len(rows)):
+        statistics.add(source.images(rows[start : start + 1])[0])
     return statistics
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mml_core.data.store import CHUNK_BYTES, Modality
+from mml_core.data.manifest import Modality
+from mml_core.data.store import CHUNK_BYTES
 from mml_core.storage.hashing import sha256_file
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from mml_core.data.errors import DamagedStoreError, UnequalSizesError
+from mml_core.data.manifest import MANIFEST
 from mml_core.data.prepare import prepare_task
 from mml_core.data.preprocessing import SHIPPED
-from mml_core.data.store import CHUNK_BYTES, MANIFEST, SampleArray, Store
+from mml_core.data.store import CHUNK_BYTES, SampleArray, Store
 from mml_core.data.store_writer import ModalityWriter
 from mml_core.tasks.description import TaskType
 

@@ -1,0 +1,90 @@
+"""The manifest of a preprocessed store: its files, their checksums, and what they were made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mml_core.data.errors import DamagedStoreError
+from mml_core.storage.hashing import digest
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+class Modality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of a store, as its manifest describes it.
+
+    Attributes:
+        file: The file with the samples one after the other.
+        dtype: ``uint8`` or ``uint16``.
+        samples: How many there are.
+        shape: Shape of each sample; None where they differ.
+        index: The file with offset and shape of each sample, where they differ.
+        index_sha256: SHA-256 of that file.
+        size: Bytes of ``file``.
+        sha256: SHA-256 of ``file``.
+        chunk_bytes: Bytes of each chunk but the last.
+        chunks: CRC-32 of each chunk.
+    """
+
+    file: str
+    dtype: str
+    samples: int
+    shape: list[int] | None
+    index: str | None = None
+    index_sha256: str = ""
+    size: int
+    sha256: str
+    chunk_bytes: int
+    chunks: list[int]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a store holds, and what it was made of.
+
+    Attributes:
+        format: Version of this layout.
+        task: The task.
+        prep_id: Name of the preprocessing.
+        parameters: Its parameters.
+        source: What the pixels were made of, see `mml_core.data.prepared.source_of_pixels`; where it is other
+            now, the store is out of date. The rows of the store are those of its sample table.
+        modalities: ``image``, and ``mask`` for a segmentation.
+    """
+
+    format: int
+    task: str
+    prep_id: str
+    parameters: dict[str, Any]
+    source: dict[str, Any]
+    modalities: dict[str, Modality]
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as JSON beside a digest of itself."""
+    body = msgspec.to_builtins(manifest)
+    return msgspec.json.encode({"digest": digest(body), "store": body}) + b"\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of the store in ``folder``.
+
+    Raises:
+        DamagedStoreError: It is missing or not as it was written.
+    """
+    path = folder / MANIFEST
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+        body = found["store"]
+        intact = found["digest"] == digest(body)
+        manifest = msgspec.convert(body, Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DamagedStoreError(folder, f"its {MANIFEST} cannot be read ({error})") from error
+    if not intact:
+        raise DamagedStoreError(folder, f"its {MANIFEST} was altered")
+    if manifest.format != FORMAT:
+        raise DamagedStoreError(folder, f"its format is {manifest.format}, this mml reads {FORMAT}")
+    return manifest
