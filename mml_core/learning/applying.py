@@ -210,13 +210,15 @@ class Ensemble:
         output = self.output
         if output.task_type == SEGMENTATION and self.preprocessing.fit == "crop":
             output = replace(output, ignore_index=self._unseen)
-        rows = torch.stack(outputs) if outputs else torch.empty(0, output.width)
+        together: Tensor | list[Tensor] = outputs  # masks may be of unequal sizes
+        if output.task_type != SEGMENTATION:
+            together = torch.stack(outputs) if outputs else torch.empty(0, output.width)
         return Predictions(
             output=output,
             fold=self.fold,
             split="unlabelled",
             sample_ids=names,
-            outputs=outputs if output.task_type == SEGMENTATION else rows,
+            outputs=together,
             targets=None,
         )
 

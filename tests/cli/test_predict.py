@@ -144,6 +144,20 @@ def test_masks_are_written_as_png_too(mml: CommandRunner, workplace: Path) -> No
         np.testing.assert_array_equal(np.asarray(Image.open(f"out/p_masks/{name}")), mask.numpy())
 
 
+@pytest.mark.parametrize("task", ["kind", "shape"])
+def test_images_of_other_sizes_are_predicted_at_their_own(
+    mml: CommandRunner, workplace: Path, task: str
+) -> None:
+    Image.new("L", (24, 16)).save(f"images/{task}/wide.png")
+    result = mml("predict", model(task), f"images/{task}", "--out", "p.parquet")
+    assert result.code == 0, result.err
+    found = written("p.parquet")
+    assert len(found) == 21
+    if task == "shape":
+        assert found["wide.png"].shape == (16, 24)
+        assert found["0.png"].shape == (8, 8)
+
+
 def test_images_that_cannot_be_used_are_named_and_the_others_predicted(
     mml: CommandRunner, workplace: Path
 ) -> None:
