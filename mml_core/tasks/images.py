@@ -111,7 +111,7 @@ def _load_npy(data: bytes, path: Path) -> NDArray[Any]:
     try:
         _refuse_short(data)
         return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # a damaged heading may end in whatever Python's tokenizer raises
         raise ImageError(f"Image {path} is damaged or no plain array: {error}.") from error
 
 
@@ -154,7 +154,9 @@ def _decode_with_pillow(data: bytes, path: Path, *, indices: bool = False) -> ND
         raise ImageError(f"Image {path} is in no known format or damaged.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"Image {path} is too large: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow promises no set of errors for damaged files
         raise ImageError(f"Image {path} is damaged: {error}.") from error
     return array[:, :, None] if array.ndim == 2 else array
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mml_core.tasks.errors import ImageError
-from mml_core.tasks.images import read_image, read_mask
+from mml_core.tasks.images import decode_image, decode_mask, read_image, read_mask
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -127,6 +129,21 @@ def test_an_image_cut_anywhere_is_named(tmp_path):
             read_image(tmp_path / "cut.png")
     with pytest.raises(ImageError, match=r"none\.png cannot be read"):
         read_image(tmp_path / "none.png")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what Pillow says of damaged metadata
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "npy"])
+def test_an_image_with_changed_bytes_is_read_or_refused_by_name(form):
+    buffer = io.BytesIO()
+    pixels = RANDOM.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    np.save(buffer, pixels) if form == "npy" else Image.fromarray(pixels).save(buffer, format=form)
+    random = np.random.default_rng(1)
+    for _ in range(150):
+        data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
+        data[random.integers(0, min(len(data), 200), 3)] = random.integers(0, 256, 3)
+        for decode in (decode_image, decode_mask):
+            with suppress(ImageError):
+                decode(data[: random.integers(1, 2 * len(data))].tobytes(), Path("x.png"))
 
 
 def test_masks_are_classes_not_colours(tmp_path):
