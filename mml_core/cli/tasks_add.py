@@ -26,7 +26,9 @@ class NoImporterError(MMLError):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the importer; what follows it is the importer's own."""
-    parser.add_argument("importer", help="folder, csv, pairs, or what another plugin brings")
+    parser.add_argument(
+        "importer", help="folder, csv, pairs, medmnist, coco, torch, or what another plugin brings"
+    )
     parser.add_argument(
         "rest", nargs=argparse.REMAINDER, metavar="…", help="see `mml tasks add IMPORTER --help`"
     )
@@ -57,7 +59,7 @@ def _importer(name: str, blocking: Blocking) -> Any:
     if found is None:
         names = importers.names()
         have = f"There are: {', '.join(names)}." if names else "No plugin brings any."
-        advice = "" if names else " folder, csv and pairs come with `pip install mml-plugin-tasks`."
+        advice = "" if names else " folder, csv and others come with `pip install mml-plugin-tasks`."
         raise NoImporterError(f"There is no importer '{name}'.{near_matches(name, names)} {have}{advice}")
     return found.load()
 

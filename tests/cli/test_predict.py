@@ -49,6 +49,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("MML_DATA_PATH", str(root / "data"))
         patch.setenv("MML_RESULTS_PATH", str(root / "results"))
         assert main(["run", "--mode=train", f"--tasks={','.join(TASKS)}", "mode.folds=2", *tools.QUICK]) == 0
+        joint = ["--proj=joint", "--tasks=kind", "mode.co_tasks.tasks=[size]", "mode.folds=1"]
+        assert main(["run", "--mode=train", *joint, *tools.QUICK]) == 0
     for name in TASKS:
         images = root / "images" / name
         images.mkdir(parents=True)
@@ -128,6 +130,15 @@ def test_models_of_several_folds_predict_the_mean_of_their_values(
     means = torch.stack([part.outputs for part in parts]).mean(0)[:, 0].tolist()
     for sample, expected in zip(parts[0].sample_ids, means, strict=True):
         assert rows[image_of(sample, "size")] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_model_of_several_tasks_predicts_the_one_that_is_asked_for(
+    mml: CommandRunner, workplace: Path
+) -> None:
+    own = content(mml("predict", "joint/kind", "images/kind", "--json"))
+    other = content(mml("predict", "joint/kind", "images/kind", "--task", "size", "--json"))
+    assert (own["task_type"], other["task_type"]) == ("classification", "regression")
+    assert list(other["predictions"][0]["values"]) == ["value"]
 
 
 def test_the_table_names_classes_and_probabilities(mml: CommandRunner, workplace: Path) -> None:
