@@ -1,7 +1,7 @@
 """Options that do not go together, or not with the task, are refused before anything is read or written.
 
-Each in one line that gives the reason and what to set. Single options that are impossible by themselves are in
-``tests/learning/test_learning_train_misuse.py``.
+Each in one line that gives the reason and what to set. Single options that are impossible by themselves are
+in ``tests/learning/test_learning_train_misuse.py``.
 """
 
 from __future__ import annotations
