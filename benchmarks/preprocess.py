@@ -1,6 +1,6 @@
 """Preprocessing 512x512 JPEG with two threads beside the same decode and resize calls in two bare processes.
 
-Run: `python benchmarks/preprocess.py [--pairs 7] [--images 200]`. The bare processes only decode and
+Run: `python benchmarks/preprocess.py [--pairs 7] [--images 600]`. The bare processes only decode and
 resize: they check no hashes, write nothing, and find no means. Both ways alternate; the figure is the median.
 """
 
@@ -77,7 +77,7 @@ def measure(images: int, pairs: int, folder: Path) -> Iterator[Figure]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--images", type=int, default=600)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         return report(measure(args.images, args.pairs, Path(folder)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -43,6 +43,9 @@ from mml_core.tasks.description import (
 log = logging.getLogger(__name__)
 
 Done = TypeVar("Done")
+
+_AT_ONCE = 4
+"""Samples that a thread decodes before it hands them over: to wake another costs as much as a small image."""
 
 
 @dataclass(frozen=True)
@@ -264,19 +267,23 @@ class _Statistics:
         return changes
 
 
-def _in_order(work: Callable[[int], Done], rows: Iterable[int], workers: int) -> Iterator[Done]:
+def _in_order(work: Callable[[int], Done], rows: Sequence[int], workers: int) -> Iterator[Done]:
     """Yield what ``work`` returns of each row, in order, computed by threads but a bounded number ahead."""
     if workers <= 1:
         yield from map(work, rows)
         return
+
+    def all_of(part: Sequence[int]) -> list[Done]:
+        return [work(row) for row in part]
+
     with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[Done]] = deque()
+        pending: deque[Future[list[Done]]] = deque()
         try:
-            for row in rows:
-                pending.append(pool.submit(work, row))
-                if len(pending) > 4 * workers:
-                    yield pending.popleft().result()
+            for start in range(0, len(rows), _AT_ONCE):
+                pending.append(pool.submit(all_of, rows[start : start + _AT_ONCE]))
+                if len(pending) > workers:
+                    yield from pending.popleft().result()
             while pending:
-                yield pending.popleft().result()
+                yield from pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)

@@ -45,9 +45,10 @@ class PixelSums(NamedTuple):
         to_16_bit = 257 if image.dtype == np.uint8 else 1  # 255 * 257 == 65535: both scales end at 1
         flat = image.reshape(image.shape[0], -1)
         sums, squares = [0] * len(flat), [0] * len(flat)
+        ones = np.ones(min(_SLAB, flat.shape[1]))
         for start in range(0, flat.shape[1], _SLAB):
             for channel, values in enumerate(flat[:, start : start + _SLAB].astype(np.float64)):
-                sums[channel] += int(values.sum()) * to_16_bit
+                sums[channel] += int(values @ ones[: len(values)]) * to_16_bit
                 squares[channel] += int(values @ values) * to_16_bit**2
         return cls(sums, squares, flat.shape[1])
 

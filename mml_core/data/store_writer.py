@@ -6,6 +6,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,8 @@ from numpy.typing import DTypeLike, NDArray
 from mml_core.data.manifest import Modality
 from mml_core.data.store import CHUNK_BYTES
 from mml_core.storage.hashing import sha256_file
+
+_SYNC_BYTES = 1 << 23
 
 
 class ModalityWriter:
@@ -38,11 +41,15 @@ class ModalityWriter:
         self._file = os.fdopen(os.open(folder / f"{name}.bin", os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         self._sha256 = hashlib.sha256()
         self._chunks: list[int] = []
-        self._pending = bytearray()
+        self._chunk_crc = 0
         self._extents: list[tuple[int, ...]] = []
         self._size = 0
-        self._marked, self._crc = 0, 0
+        self._marked = 0
         self.unmarked_bytes = 0
+        # The disk writes while images are decoded, or publication would have to wait for it.
+        self._syncing = ThreadPoolExecutor(1)
+        self._synced: Future[None] | None = None
+        self._synced_bytes = 0
 
     def __enter__(self) -> ModalityWriter:
         return self
@@ -53,6 +60,7 @@ class ModalityWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._syncing.shutdown()
         self._file.close()
 
     def add(self, sample: NDArray[Any]) -> None:
@@ -64,24 +72,24 @@ class ModalityWriter:
         self._file.write(content.data)
         self._count(content, data.shape)
 
-    def mark(self) -> tuple[list[list[int]], int]:
+    def mark(self) -> tuple[list[list[int]], str]:
         """Hand all that was added to the operating system.
 
         Returns:
-            Shapes of the samples since the last mark, and the CRC-32 of their bytes: what `left` needs.
+            Shapes of the samples since the last mark, and the SHA-256 of all bytes so far: what `left` needs.
         """
         self._file.flush()
+        self._sync()
         shapes = [list(extent[1:]) for extent in self._extents[self._marked :]]
-        crc = self._crc
-        self._marked, self._crc, self.unmarked_bytes = len(self._extents), 0, 0
-        return shapes, crc
+        self._marked, self.unmarked_bytes = len(self._extents), 0
+        return shapes, self._sha256.hexdigest()
 
-    def left(self, shapes: Sequence[Sequence[int]], crc: int) -> list[NDArray[Any]] | None:
+    def left(self, shapes: Sequence[Sequence[int]], sha256: str) -> list[NDArray[Any]] | None:
         """The next samples in the file as an earlier writer left it, not counted as added yet.
 
         Args:
             shapes: Shapes of the samples.
-            crc: CRC-32 of their bytes.
+            sha256: Of all bytes of the file up to their end.
 
         Returns:
             The samples, or None where the file does not hold what was written.
@@ -90,7 +98,9 @@ class ModalityWriter:
         if self._size + sum(sizes) > os.fstat(self._file.fileno()).st_size:
             return None
         data = os.pread(self._file.fileno(), sum(sizes), self._size)
-        if len(data) != sum(sizes) or zlib.crc32(data) != crc:
+        whole = self._sha256.copy()
+        whole.update(data)
+        if len(data) != sum(sizes) or whole.hexdigest() != sha256:
             return None
         starts = np.cumsum([0, *sizes])
         return [
@@ -107,9 +117,11 @@ class ModalityWriter:
 
     def finish(self) -> Modality:
         """Close the file and return its entry for the manifest."""
-        if self._pending:
-            self._end_chunk(len(self._pending))
+        if self._size % CHUNK_BYTES:
+            self._end_chunk()
         self._file.truncate(self._size)
+        if self._synced is not None:
+            self._synced.result()
         self._file.close()
         shapes = {extent[1:] for extent in self._extents}
         equal = list(shapes.pop()) if len(shapes) == 1 else None
@@ -127,20 +139,32 @@ class ModalityWriter:
             chunks=self._chunks,
         )
 
+    def _sync(self) -> None:
+        if self._size - self._synced_bytes < _SYNC_BYTES:
+            return
+        if self._synced is not None:
+            if not self._synced.done():
+                return
+            self._synced.result()  # raises what the disk refused
+        self._synced = self._syncing.submit(os.fsync, self._file.fileno())
+        self._synced_bytes = self._size
+
     def _count(self, content: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
         self._extents.append((self._size, *shape))
-        self._size += len(content)
         self.unmarked_bytes += len(content)
-        self._crc = zlib.crc32(content.data, self._crc)
-        self._pending += content.data
-        while len(self._pending) >= CHUNK_BYTES:
-            self._end_chunk(CHUNK_BYTES)
+        self._sha256.update(content.data)
+        start = 0
+        while start < len(content):
+            part = content[start : start + CHUNK_BYTES - self._size % CHUNK_BYTES]
+            self._chunk_crc = zlib.crc32(part.data, self._chunk_crc)
+            self._size += len(part)
+            start += len(part)
+            if self._size % CHUNK_BYTES == 0:
+                self._end_chunk()
 
-    def _end_chunk(self, length: int) -> None:
-        chunk = bytes(self._pending[:length])
-        del self._pending[:length]
-        self._sha256.update(chunk)
-        self._chunks.append(zlib.crc32(chunk))
+    def _end_chunk(self) -> None:
+        self._chunks.append(self._chunk_crc)
+        self._chunk_crc = 0
 
     def _write_index(self) -> tuple[str, str]:
         path = self._folder / f"{self._name}.index.npy"
