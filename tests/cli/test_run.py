@@ -79,9 +79,9 @@ def test_the_search_path_names_providers(capsys: pytest.CaptureFixture[str]) -> 
     ("line", "offers"),
     [
         ("mml ru", ["run", "runs"]),
-        ("mml run mode=tr", ["mode=train"]),
-        ("mml run --mode=tr", ["--mode=train"]),
-        ("mml run --mode tr", ["train"]),
+        ("mml run mode=trai", ["mode=train"]),
+        ("mml run --mode=trai", ["--mode=train"]),
+        ("mml run --mode trai", ["train"]),
         ("mml run --tasks a,b --no-plugins --mode train mode.fo", ["mode.folds="]),
         ("mml run seed=1 --mode=train -m trainer.max_e", ["trainer.max_epochs="]),
         ("mml run --executor=seq", ["--executor=sequential"]),
