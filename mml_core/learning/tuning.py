@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from mml_core.learning.module import MMLModule
 
+SEARCHED_WITH = ("tune", "trainer")
+"""Groups of the config that a search reads."""
 BELOW_MINIMUM = 10.0  # the rate is taken this factor below the one of the lowest loss (Smith 2017; fastai)
 
 
@@ -126,6 +128,8 @@ def tune(
     Raises:
         TuningError: If no learning rate in the range lowers the loss.
     """
+    for group in SEARCHED_WITH:  # also where nothing is searched again: what a step reads is in its record
+        section(cfg, group)
     noted = next((path for path in earlier if path.is_file()), None)
     if noted is not None:
         found = Tuned(**json.loads(noted.read_text(encoding="utf-8")))

@@ -118,3 +118,21 @@ def test_wrong_options_are_refused(learning_config: Any, task_like: Any, digits:
     cfg = learning_config(tune__lr=True, tune__min_lr=1.0, tune__max_lr=0.1)
     with pytest.raises(OptionError, match="min_lr < max_lr"):
         tune(cfg, fresh(cfg, task_like), digits("label"), folder=tmp_path)
+
+
+def test_a_step_that_was_killed_reads_of_the_config_what_it_would_have_read(
+    learning_config: Any, task_like: Any, digits: Any, tmp_path: Path
+) -> None:
+    class Watched(dict):
+        def get(self, key: Any, default: Any = None) -> Any:
+            read.add(key)
+            return super().get(key, default)
+
+    cfg = learning_config(tune__lr=True, tune__steps=10, trainer__accelerator="cpu")
+    note = tmp_path / "note.json"
+    model, found = fresh(cfg, task_like), []
+    for earlier in ([], [note]):
+        read: set[str] = set()
+        tune(Watched(cfg), model, digits("label"), folder=tmp_path, note=note, earlier=earlier)
+        found.append(read)
+    assert found[0] == found[1]
