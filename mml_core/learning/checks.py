@@ -10,6 +10,7 @@ from mml_core.learning.averaging_rules import check_averaging
 from mml_core.learning.compiling import check_compiling
 from mml_core.learning.evaluation_options import EvaluationOptions
 from mml_core.learning.factory import pipeline_of, recipe_of, start
+from mml_core.learning.fit_checks import check_fit
 from mml_core.learning.optimisation import build_optimizer, build_schedule
 from mml_core.learning.options import OptionError, section
 from mml_core.learning.outputs import TaskOutput
@@ -44,6 +45,7 @@ def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> 
         WeightsError: ``arch.weights`` cannot be read, or does not fit.
         AdapterError: The network cannot be adapted.
     """
+    check_fit(cfg)
     check_averaging(cfg)
     check_compiling(cfg)
     recipe, trainer = recipe_of(cfg), section(cfg, "trainer")

@@ -53,7 +53,7 @@ def check_compiling(cfg: Any) -> None:
         )
     if mode is None or "mode" not in MODES[mode]:
         return
-    if _on_gpu(trainer):
+    if on_gpu(trainer):
         if importlib.util.find_spec("triton") is None:
             raise OptionError(
                 f"arch.compile={mode} needs triton on a GPU, which is not installed; install it, or set"
@@ -89,7 +89,8 @@ def compile_network(network: nn.Module, mode: str) -> None:
     network.compile(dynamic=False, **MODES[mode])
 
 
-def _on_gpu(trainer: dict[str, Any]) -> bool:
+def on_gpu(trainer: dict[str, Any]) -> bool:
+    """Say whether the group ``trainer`` has it train on a GPU that is there."""
     import torch
 
     return trainer.get("accelerator") not in ("cpu", "mps") and torch.cuda.is_available()

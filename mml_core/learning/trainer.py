@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from mml_core.learning.averaging import make_averaging
 from mml_core.learning.checkpoints import AtomicCheckpointIO
+from mml_core.learning.compiling import on_gpu
 from mml_core.learning.loggers import make_loggers
 from mml_core.learning.options import OptionError, require_arguments, require_known, section
 from mml_core.learning.progress import make_progress
@@ -114,6 +115,11 @@ def _make_trainer(
         AtomicCheckpointIO(),
         TorchElasticEnvironment() if elastic else LightningEnvironment(),
     ]
+    if str(arguments.get("precision")) in ("16", "16-mixed") and not on_gpu(arguments):
+        raise OptionError(
+            f"trainer.precision={arguments['precision']} needs a GPU, and Lightning would take bf16-mixed in"
+            " its place; set trainer.precision=bf16-mixed."
+        )
     if arguments.get("precision") in ("16-true", "bf16-true"):
         plugins.append(_HalfPrecision(arguments.pop("precision")))
     if not elastic and arguments.get("devices", "auto") == "auto":

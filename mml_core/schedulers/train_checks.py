@@ -76,6 +76,7 @@ class Work:
             MMLError: An option is unknown or impossible, or does not fit the task.
         """
         from mml_core.learning.checks import check_training, check_use
+        from mml_core.learning.fit_checks import require_validation
         from mml_core.learning.selection import logged_names, require_logged
 
         check_use(self.cfg, [*self.structs, *self.eval_on], plugins)
@@ -83,7 +84,9 @@ class Work:
             return
         pipeline = pipeline_of(self.cfg, *self.structs)
         names = logged_names(pipeline.outputs, section(self.cfg, "metrics"))
-        for setting, monitor in selectors(self.cfg).items():
+        chosen_by = selectors(self.cfg)
+        require_validation(selected_by(chosen_by), section(self.cfg, "trainer"))
+        for setting, monitor in chosen_by.items():
             require_logged(GROUPS[setting], monitor, names)
         check_training(self.cfg, self.structs, plugins)
         if self.co_tasks:
