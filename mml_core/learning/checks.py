@@ -11,9 +11,10 @@ from mml_core.learning.compiling import check_compiling
 from mml_core.learning.evaluation_options import EvaluationOptions
 from mml_core.learning.factory import pipeline_of, recipe_of, start
 from mml_core.learning.fit_checks import check_fit
+from mml_core.learning.losses import check_loss
 from mml_core.learning.optimisation import build_optimizer, build_schedule
 from mml_core.learning.options import OptionError, section
-from mml_core.learning.outputs import TaskOutput
+from mml_core.learning.outputs import CLASSIFICATION, TaskOutput
 from mml_core.learning.parameter_groups import trained_parameters
 from mml_core.learning.trainer import check_trainer
 
@@ -63,8 +64,16 @@ def check_training(cfg: Any, structs: Iterable[Any], plugins: PluginManager) -> 
         if network not in tried:
             tried.append(network)
             model = network.build(plugins, recipe)
+            check_loss(model.loss_of("any"), network.outputs[0], shares=_mixes(cfg, output))
             start(cfg, model)
             model.configure_model()
             parameters = trained_parameters(model.network, model.heads, recipe.optimizer)
             optimizer = build_optimizer(parameters, recipe.optimizer)
             build_schedule(optimizer, recipe.lr_scheduler, total_steps=100, total_epochs=100, swa=recipe.swa)
+
+
+def _mixes(cfg: Any, output: TaskOutput) -> bool:
+    """Say whether targets of a task become shares of its classes."""
+    options = section(cfg, "augmentations")
+    mixed = any(options.get(key) for key in ("mixup", "cutmix")) and options.get("mix_probability", 1)
+    return bool(mixed) and output.task_type == CLASSIFICATION

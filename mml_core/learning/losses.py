@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from mml_core.learning.focal import BinaryFocalLoss, FocalLoss, PixelFocalLoss
 from mml_core.learning.options import OptionError, choose, require_arguments, require_known
-from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TRAINABLE
+from mml_core.learning.outputs import (
+    CLASSIFICATION,
+    MULTILABEL,
+    REGRESSION,
+    SEGMENTATION,
+    TRAINABLE,
+    TaskOutput,
+)
 
 NOTHING_IGNORED = -100
 """What torch's cross entropy takes for no class by default."""
@@ -43,6 +52,7 @@ class DiceCELoss(nn.Module):
         include_background: Whether class 0 counts in the Dice term.
         smooth: Added to numerator and denominator, so that an absent class gives 0 loss when left out.
         label_smoothing: Of the cross entropy.
+        weight: A weight for each class, (C), in the cross entropy.
         ignore_index: A number in the masks that is no class: its pixels count in neither term.
     """
 
@@ -54,6 +64,7 @@ class DiceCELoss(nn.Module):
         include_background: bool = False,
         smooth: float = 1e-5,
         label_smoothing: float = 0.0,
+        weight: Tensor | None = None,
         ignore_index: int = NOTHING_IGNORED,
     ) -> None:
         super().__init__()
@@ -61,7 +72,9 @@ class DiceCELoss(nn.Module):
         self.ce_weight = ce_weight
         self.include_background = include_background
         self.smooth = smooth
-        self.cross_entropy = PixelCrossEntropyLoss(label_smoothing=label_smoothing, ignore_index=ignore_index)
+        self.cross_entropy = PixelCrossEntropyLoss(
+            weight, label_smoothing=label_smoothing, ignore_index=ignore_index
+        )
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -84,13 +97,20 @@ class DiceCELoss(nn.Module):
         return self.ce_weight * entropy + self.dice_weight * (1 - dice).mean()
 
 
+BALANCED = "balanced"
+WEIGHT_OF = {CLASSIFICATION: "weight", SEGMENTATION: "weight", MULTILABEL: "pos_weight"}
+"""Task type → the argument of its losses that has a number for each class or label."""
 BY_TYPE: dict[str, dict[str, Callable[..., nn.Module]]] = {
-    CLASSIFICATION: {"cross_entropy": nn.CrossEntropyLoss},
-    MULTILABEL: {"bce": nn.BCEWithLogitsLoss},
+    CLASSIFICATION: {"cross_entropy": nn.CrossEntropyLoss, "focal": FocalLoss},
+    MULTILABEL: {"bce": nn.BCEWithLogitsLoss, "focal": BinaryFocalLoss},
     REGRESSION: {"mse": nn.MSELoss, "l1": nn.L1Loss, "smooth_l1": nn.SmoothL1Loss},
-    SEGMENTATION: {"dice_ce": DiceCELoss, "cross_entropy": PixelCrossEntropyLoss},
+    SEGMENTATION: {
+        "dice_ce": DiceCELoss,
+        "cross_entropy": PixelCrossEntropyLoss,
+        "focal": PixelFocalLoss,
+    },
 }
-OPTIONS = ("name", "kwargs", "target_channel")
+OPTIONS = ("name", "kwargs", "class_weights", "target_channel")
 
 
 def build_loss(task_type: str, config: dict[str, Any], ignore_index: int | None = None) -> nn.Module:
@@ -98,8 +118,9 @@ def build_loss(task_type: str, config: dict[str, Any], ignore_index: int | None 
 
     Args:
         task_type: Type of the task.
-        config: The group ``loss``: task type → ``{name, kwargs, target_channel}``. With ``target_channel``
-            a mask gets a channel axis (B, 1, H, W), as MONAI's losses want it.
+        config: The group ``loss``: task type → ``{name, kwargs, class_weights, target_channel}``. Weights of
+            classes are a list; what is ``balanced`` has none yet. With ``target_channel`` a mask gets a
+            channel axis (B, 1, H, W), as MONAI's losses want it.
         ignore_index: A number in the masks of the task that is no class; None where each pixel has one.
 
     Raises:
@@ -129,6 +150,7 @@ def build_loss(task_type: str, config: dict[str, Any], ignore_index: int | None 
                 f" '{name}' takes no 'ignore_index'; choose one of {', '.join(BY_TYPE[task_type])}."
             )
         kwargs.setdefault("ignore_index", ignore_index)
+    _add_class_weights(task_type, chosen.get("class_weights"), name, factory, kwargs)
     for key in ("weight", "pos_weight"):
         if isinstance(kwargs.get(key), list):
             kwargs[key] = torch.tensor(kwargs[key], dtype=torch.float32)
@@ -137,6 +159,70 @@ def build_loss(task_type: str, config: dict[str, Any], ignore_index: int | None 
     except (TypeError, ValueError) as error:
         raise OptionError(f"loss.{task_type}.kwargs: {' '.join(str(error).split())}") from error
     return _WithTargetChannel(loss) if chosen.get("target_channel") else loss
+
+
+def is_balanced(task_type: str, config: dict[str, Any]) -> bool:
+    """Say whether the group ``loss`` has classes weighted by how often they are trained on."""
+    return bool((config.get(task_type) or {}).get("class_weights") == BALANCED)
+
+
+def check_loss(loss: nn.Module, output: TaskOutput, *, shares: bool = False) -> None:
+    """Refuse a loss that cannot be computed for a task, by trying it on two samples.
+
+    Args:
+        loss: The loss.
+        output: What it is computed for.
+        shares: Whether targets are shares of classes (B, C), as mixed samples have them.
+
+    Raises:
+        OptionError: It fails.
+    """
+    extent = (4, 4) if output.task_type == SEGMENTATION else ()
+    logits = torch.zeros(2, output.width, *extent)
+    if output.task_type in (MULTILABEL, REGRESSION):
+        target = torch.zeros(2, output.width)
+    elif shares:
+        target = torch.full((2, output.width), 1 / output.width)
+    else:
+        target = torch.zeros(2, *extent, dtype=torch.int64)
+    try:
+        loss(logits, target)
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise OptionError(
+            f"loss.{output.task_type} cannot be computed for {output.width} outputs"
+            f"{' and shares of mixed classes' if shares else ''}: {' '.join(str(error).split())}; choose"
+            f" loss.{output.task_type}.name={next(iter(BY_TYPE[output.task_type]))}"
+            f"{', or set augmentations.mixup=0 and cutmix=0' if shares else ', or change its kwargs'}."
+        ) from error
+
+
+def _add_class_weights(
+    task_type: str, weights: Any, name: str, factory: Callable[..., nn.Module], kwargs: dict[str, Any]
+) -> None:
+    if weights is None:
+        return
+    key = WEIGHT_OF.get(task_type)
+    if key is None:
+        raise OptionError(f"loss.{task_type}.class_weights: there are no classes to weight; set it to null.")
+    if weights != BALANCED and not (isinstance(weights, list) and all(map(_is_weight, weights))):
+        raise OptionError(
+            f"loss.{task_type}.class_weights is {weights!r}; write balanced, null, or numbers from 0."
+        )
+    if key not in inspect.signature(factory).parameters:
+        raise OptionError(
+            f"loss.{task_type}.class_weights: '{name}' takes no '{key}'; choose one of"
+            f" {', '.join(BY_TYPE[task_type])}, or set class_weights=null."
+        )
+    if kwargs.get(key) is not None:
+        raise OptionError(
+            f"loss.{task_type} has class_weights and kwargs.{key}, which are the same; set one to null."
+        )
+    if weights != BALANCED:
+        kwargs[key] = weights
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 class _WithTargetChannel(nn.Module):

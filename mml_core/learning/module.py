@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from mml_core.learning.heads import RegressionHead, build_heads, head_key
 from mml_core.learning.image_metrics import image_scores, needs_surface
-from mml_core.learning.losses import build_loss
+from mml_core.learning.losses import build_loss, is_balanced
 from mml_core.learning.metrics import compute_metrics, metric_names
 from mml_core.learning.optimisation import validate_schedule
 from mml_core.learning.optimised import ModelError, OptimisedModule, Recipe
@@ -35,6 +35,9 @@ class MMLModule(OptimisedModule):
             forward pass in training, is added to the loss of the batch.
         outputs: The heads.
         recipe: How to train; None for a model that only predicts.
+
+    Attributes:
+        class_weights: Task → a weight for each class, where ``balance_classes`` has set them.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class MMLModule(OptimisedModule):
         self.views: tuple[str, ...] = ()  # of test-time augmentation, which `predict_step` averages over
         # Losses are no submodules: class weights come from the config, not from a weights file.
         self._losses: dict[str, nn.Module] = {}
+        self.class_weights: dict[str, list[float]] = {}
         self._metrics: dict[str, tuple[str, ...]] = {}
         self._collected: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._losses_seen: dict[str, list[tuple[Tensor, int]]] = {}  # task → (sum over a batch, samples)
@@ -71,6 +75,29 @@ class MMLModule(OptimisedModule):
         head = self.head(task)
         if isinstance(head, RegressionHead):
             head.fit_targets(values)
+
+    def loss_of(self, task: str) -> nn.Module:
+        """Return the loss of a task: called with raw outputs and targets."""
+        return self._losses[task]
+
+    @property
+    def unbalanced(self) -> list[str]:
+        """Tasks whose classes are to be balanced, and have no weights yet."""
+        loss = {} if self.recipe is None else self.recipe.loss
+        return [
+            name
+            for name, output in self.outputs.items()
+            if is_balanced(output.task_type, loss) and name not in self.class_weights
+        ]
+
+    def balance_classes(self, task: str, weights: Sequence[float]) -> None:
+        """Give the loss of a task that has ``class_weights: balanced`` a weight for each class or label."""
+        loss, output = self._trained().loss, self.outputs[task]
+        self.class_weights[task] = [float(weight) for weight in weights]
+        chosen = {**loss[output.task_type], "class_weights": self.class_weights[task]}
+        self._losses[task] = build_loss(
+            output.task_type, {**loss, output.task_type: chosen}, output.ignore_index
+        )
 
     @override
     def forward(self, images: Tensor, task: str | None = None) -> Tensor:
@@ -127,7 +154,16 @@ class MMLModule(OptimisedModule):
 
     @override
     def on_fit_start(self) -> None:
-        """Take class weights of the losses to the device and number format of the model."""
+        """Take class weights of the losses to the device and number format of the model.
+
+        Raises:
+            ModelError: Classes are to be balanced, and nobody has said how.
+        """
+        if self.unbalanced:
+            raise ModelError(
+                f"The losses of {', '.join(self.unbalanced)} have class_weights=balanced, and no weights yet;"
+                " call model.balance_classes(task, weights), or set class_weights to a list."
+            )
         self._place_losses()
 
     @override

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mml_core.learning.options import OptionError, plain
+from mml_core.learning.options import OptionError, plain, section
 from mml_core.schedulers.blueprints import chosen_blueprint
 from mml_core.schedulers.co_tasks import CoTasks, task_weights
 from mml_core.schedulers.holdouts import Holdout, holdouts
@@ -14,6 +14,7 @@ from mml_core.schedulers.joint_data import create_data
 from mml_core.schedulers.leakage_guard import guard_against_leakage
 from mml_core.schedulers.train_checks import Work
 from mml_core.schedulers.train_choices import chosen_folds
+from mml_core.schedulers.training import check_data
 from mml_core.scheduling.base import AbstractBaseScheduler
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ class TrainPlanning(AbstractBaseScheduler):
             each.check_by_trying(self.plugins)
             if "train" in self.subroutines:
                 for holdout in each.holdouts:
-                    self._data_of(each.cfg, each.structs, holdout).check_training()
+                    self._check_data(each.cfg, each.structs, holdout)
+
+    def _check_data(self, cfg: Any, structs: Sequence[TaskStruct], holdout: Holdout) -> None:
+        check_data(self._data_of(cfg, structs, holdout), section(cfg, "loss"))
 
     def _work(self, task: str, each_holdout: Sequence[Holdout]) -> Work:
         struct, co_tasks = self.get_struct(task), self._co_tasks(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -151,6 +151,7 @@ class Training:
             **({} if self.best is None else {"epoch": self.best.epoch}),
             **({"co_tasks": [struct.name for struct in self.co_tasks]} if self.co_tasks else {}),
             **({"left_out": self.left_out} if self.left_out else {}),
+            **({"class_weights": self.model.class_weights} if self.model.class_weights else {}),
             "metrics": model.metrics,
             "files": {
                 "parameters": str(weights),
@@ -169,6 +170,11 @@ class Training:
                 task: {"means": list(means), "stds": list(stds)} for task, (means, stds) in statistics.items()
             },
             trained_on={task: module.provenance for task, module in modules.items()},
+            training={
+                **pipeline.training,
+                "optimizer": self.optimizer,
+                "loader": {"batch_size": self.datamodule.batch_size},
+            },
             initial_weights=self.model.initial_weights,
         )
 
@@ -182,12 +188,38 @@ def modules_of(datamodule: MMLDataModule | JointDataModule) -> dict[str, MMLData
     return {datamodule.description.name: datamodule}
 
 
+def check_data(datamodule: MMLDataModule | JointDataModule, loss: Mapping[str, Any]) -> None:
+    """Refuse data that cannot be trained on, without opening any image.
+
+    Args:
+        datamodule: The data.
+        loss: The config group ``loss``.
+
+    Raises:
+        MMLError: Sampling, augmentation or class weights ask for what is not there.
+    """
+    from mml_core.data.class_weights import balanced_class_weights
+    from mml_core.learning.losses import is_balanced
+    from mml_core.learning.outputs import SEGMENTATION
+
+    datamodule.check_training()
+    for module in modules_of(datamodule).values():
+        task_type = module.description.task_type.value
+        if is_balanced(task_type, dict(loss)) and task_type != SEGMENTATION:
+            balanced_class_weights(module)
+
+
 def fit_targets(model: MMLModule, datamodule: MMLDataModule | JointDataModule) -> None:
-    """Standardise the targets of regressions by those that are trained on; other tasks need nothing."""
+    """Standardise the targets of regressions, and balance classes, by those that are trained on."""
     import torch
 
+    from mml_core.data.class_weights import balanced_class_weights
+
+    unbalanced = model.unbalanced
     for task, module in modules_of(datamodule).items():
         samples = module.description.samples
         if "value" in samples.column_names:
             values = samples.take(module.rows("train")).numpy("value")
             model.fit_targets(task, torch.as_tensor(values.copy()))
+        if task in unbalanced:
+            model.balance_classes(task, balanced_class_weights(module))

@@ -137,7 +137,7 @@ class TransferScheduler(TrainScheduler):
             names = logged_names([TaskOutput.of(struct)], section(cfg, "metrics"))
             require_logged("mode.select_metric", rule.monitor, names)
         for fold in folds:
-            self._data_of(cfg, [struct], Holdout(fold=fold)).check_training()
+            self._check_data(cfg, [struct], Holdout(fold=fold))
 
     def _pretrain_folds(self, rule: SourceRule) -> list[int]:
         """The folds of the pretrain task to train on first: none where there is a model."""

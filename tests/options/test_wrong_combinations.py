@@ -82,6 +82,14 @@ CASES: dict[str, list[tuple[str, str]]] = {
     # loss
     "pictures loss.classification.name=bce": "Unknown loss for classification tasks 'bce'",
     "masks loss.semantic_segmentation.name=mse": "Unknown loss for semantic_segmentation",
+    "pictures +loss.classification.kwargs.weight=[1,2,3]": "cannot be computed for 2 outputs",
+    "pictures loss.classification.class_weights=[1,2,3]": "cannot be computed for 2 outputs",
+    "masks loss.semantic_segmentation.name=cross_entropy loss.semantic_segmentation.class_weights=[1]": (
+        "cannot be computed for 2 outputs"
+    ),
+    "labels loss.multilabel.class_weights=[1,2,3]": "cannot be computed for 2 outputs",
+    "values +loss.regression.class_weights=balanced": "no classes to weight",
+    "pictures loss.classification.class_weights=balanced sampling=balanced": "both make up for rare classes",
     # sampling
     "values sampling=balanced": "sampling=balanced needs a classification task",
     "masks sampling=balanced": "sampling=balanced needs a classification task",
@@ -93,10 +101,13 @@ CASES: dict[str, list[tuple[str, str]]] = {
     # augmentation
     "values augmentations.mixup=0.2": "augmentations.mixup mixes the classes",
     "masks augmentations.cutmix=1": "augmentations.cutmix mixes the classes",
+    "pictures augmentations.mixup=0.2 loss.classification.name=torch.nn:MultiMarginLoss"
+    " ~loss.classification.kwargs.label_smoothing": "shares of mixed classes",
     "pictures augmentations.test_time=[flip_up]": "flip_up",
     "pictures augmentations.kornia=[{name:RandomGausianBlur}]": "RandomGaus",
     # schedule
     "pictures lr_scheduler.interval=epoch": "set lr_scheduler.interval=step",
+    "pictures lr_scheduler=plateau lr_scheduler.interval=step " + NESTED: "set lr_scheduler.interval=epoch",
     "pictures lr_scheduler=plateau lr_scheduler.monitor=null " + NESTED: "lr_scheduler.monitor",
     "pictures lr_scheduler=plateau lr_scheduler.monitor=val/mae " + NESTED: "val/mae",
     "pictures lr_scheduler=polynomial trainer.max_epochs=-1 trainer.max_time=00:00:01:00": "needs an end",
@@ -107,6 +118,12 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "halves mode.weights=best mode.nested=true": "mode.num_folds=3 or more",
     "tested mode.weights=best mode.monitor=val/dice": "val/dice",
     "tested mode.weights=best mode.monitor=null": "mode.monitor",
+    "tested mode.weights=best trainer.limit_val_batches=0": "limit_val_batches=0 allows none",
+    "tested callbacks.early_stopping.patience=1 trainer.limit_val_batches=0": (
+        "limit_val_batches=0 allows none"
+    ),
+    "tested lr_scheduler=plateau trainer.limit_val_batches=0": "limit_val_batches=0 allows none",
+    "tested mode.weights=best trainer.check_val_every_n_epoch=20": "validate more often",
     # averages of weights
     "pictures callbacks.ema.decay=0.9 callbacks.swa.start=0.5": "in one way only",
     "pictures callbacks.swa.start=0.5": "choose lr_scheduler=cosine",
@@ -127,10 +144,16 @@ CASES: dict[str, list[tuple[str, str]]] = {
     # trainer
     "pictures trainer.accelerator=cuda": "trainer",
     "pictures trainer.gradient_clip_val=1 trainer.gradient_clip_algorithm=size": "gradient_clip_algorithm",
+    "pictures trainer.precision=16-mixed": "needs a GPU.*set trainer.precision=bf16-mixed",
+    "pictures trainer.accumulate_grad_batches=0": "accumulate_grad_batches is 0",
+    "pictures trainer.limit_train_batches=0": "nothing would be trained",
+    "pictures trainer.max_epochs=0": "nothing would be trained",
     "pictures callbacks.learning_rate=true": "needs a logger",
     # tuning
     "pictures tune.lr=true tune.min_lr=0": "0 < min_lr",
     "pictures tune.batch_size=true tune.max_batch_size=1": "max_batch_size >= 2",
+    "pictures tune.lr=true trainer.limit_train_batches=0": "nothing would be trained",
+    "pictures tune.batch_size=true tune.max_batch_size=32": "loader.batch_size=64, which is above",
     # data
     "pictures loader.cache=ram": "--mode=preprocess",
     "pictures leakage=maybe": "leakage",
