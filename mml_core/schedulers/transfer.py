@@ -64,8 +64,11 @@ class TransferScheduler(TrainScheduler):
         return (self.add_step("choose_source", *drawn, after=trained),)
 
     def _check(self, held_out: Mapping[str, Sequence[Holdout]]) -> None:
+        training = "train" in self.subroutines
+        if training:
+            self._refuse_frozen_adapters()
         super()._check(held_out)
-        if "train" not in self.subroutines:
+        if not training:
             return
         rule = SourceRule.from_config(self.cfg.mode)
         folds = self._pretrain_folds(rule)
@@ -83,6 +86,14 @@ class TransferScheduler(TrainScheduler):
             guard_against_leakage(self, {task: [pretrained] for task in held_out})
         if self._run_dir is not None:  # a plan that is only shown does not wait for torch
             self._try_start(source, pretrained, list(held_out))
+
+    def _refuse_frozen_adapters(self) -> None:
+        adapter, freeze = section(self.cfg, "adapter").get("name"), self.cfg.mode.get("freeze")
+        if adapter not in (None, "none") and freeze not in (None, "none"):
+            raise SourceError(
+                f"adapter={adapter} freezes the network itself, and mode.freeze is {freeze}; set"
+                " mode.freeze=none, or adapter=none."
+            )
 
     def _is_installed(self, task: str) -> bool:
         try:
@@ -210,11 +221,6 @@ class TransferScheduler(TrainScheduler):
             raise TransferError(
                 f"mode.freeze={self.cfg.mode.freeze} would freeze random weights, as the source has none that"
                 f" fit {', '.join(lost)}; freeze fewer layers, or choose another source."
-            )
-        if frozen and model.recipe is not None and model.recipe.adapter is not None:
-            raise TransferError(
-                f"adapter={model.recipe.adapter.name} freezes the network itself; set mode.freeze=none, or"
-                " adapter=none."
             )
         if frozen:
             model.freeze_layers(frozen)

@@ -78,6 +78,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NESTED = "mode.nested=true"
+TRANSFER = "mode=transfer mode.pretrain_task=tested leakage=ignore"
 CASES: dict[str, list[tuple[str, str]]] = {
     # loss
     "pictures loss.classification.name=bce": "Unknown loss for classification tasks 'bce'",
@@ -171,6 +172,16 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "pictures mode.co_tasks.tasks=[values] sampling=balanced": "needs a classification task",
     "pictures mode.eval_on=[masks]": "masks",
     "pictures mode.eval_on=[tested] +mode.class_maps.tested.drak=dark": "drak",
+    # transfer
+    "pictures mode=transfer": "mode.pretrain_task",
+    "pictures mode=transfer mode.pretrain_task=pictures": "is among the tasks",
+    f"pictures {TRANSFER} mode.freeze=all": "mode.freeze",
+    f"pictures {TRANSFER} mode.freeze=partial mode.unfreeze_last=[layer9]": "layer9",
+    f"pictures {TRANSFER} mode.freeze=partial mode.unfreeze_last=99": "choose 1 to 5, or names",
+    f"pictures {TRANSFER} mode.freeze=backbone adapter=lora": "mode.freeze=none",
+    f"pictures {TRANSFER} mode.select_metric=val/dice": "val/dice",
+    f"masks {TRANSFER}": "arch",
+    f"pictures {TRANSFER} loss.classification.class_weights=[1]": "cannot be computed for 2 outputs",
     # evaluation
     "pictures metrics.intervals.method=bcaa": "bca",
     "pictures metrics.intervals.confidence=95": "confidence",
@@ -193,7 +204,7 @@ def test_a_wrong_combination_is_refused(
     set_here = {override.partition("=")[0] for override in overrides}
     result = mml(
         "run",
-        "--mode=train",
+        *([] if "mode=transfer" in overrides else ["--mode=train"]),
         f"--tasks={task}",
         *(f"{key}={value}" for key, value in given.items() if key not in set_here),
         *overrides,
