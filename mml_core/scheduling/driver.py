@@ -6,6 +6,7 @@ import heapq
 import logging
 import time
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,9 +67,10 @@ class Frontier:
     Args:
         plan: The plan.
         ledger: What is done already.
+        unsettled: Ids of steps that do not count as done, as files that they committed are not in place.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, unsettled: Container[str] = ()) -> None:
         self._plan = plan
         self._done = bytearray(len(plan))
         self._prefix = 0
@@ -76,8 +78,8 @@ class Frontier:
         self._missing: dict[int, int] = {}
         self._children: dict[int, list[int]] = {}
         self._ready: list[int] = []
-        for position in range(len(plan)):
-            self._done[position] = position in ledger
+        for position, step in enumerate(plan.steps):
+            self._done[position] = position in ledger and step.id not in unsettled
         for position, step in enumerate(plan.steps):
             if self._done[position] or step.after is None:
                 continue
@@ -120,6 +122,9 @@ class Frontier:
 class Others(Protocol):
     """What is seen of other processes that work on the run."""
 
+    def unsettled(self) -> Container[str]:
+        """Ids of steps that are under way, or dead, or committed with files that are not in place."""
+
     def settled(self, step_id: str) -> bool:
         """Whether all files of a committed step are in place."""
 
@@ -161,13 +166,18 @@ class Driver:
         self._retries = retries
         self._others = others
         self._leave = leave
-        self._frontier = Frontier(plan, ledger)
+        self._frontier = Frontier(plan, ledger, others.unsettled() if others is not None else ())
         self._running: dict[str, Any] = {}
         self._held: set[str] = set()
         self._looked = 0.0
         self._tries: Counter[str] = Counter()
         self._deaths: Counter[str] = Counter()
         self.failures: list[Failure] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are committed and their files in place."""
+        return not self._frontier.left
 
     def drive(self) -> list[Failure]:
         """Return what failed; an empty list where all is committed, or left to others."""

@@ -74,9 +74,13 @@ class SharedRun:
         self._run = run
         self._pilot = pilot
 
+    def unsettled(self) -> set[str]:
+        """Ids of steps that are under way, or dead, or committed with files that are not in place."""
+        return unpublished(self._run.attempts_path)
+
     def settled(self, step_id: str) -> bool:
         """Whether all files of a committed step are in place; a dead process's publication is finished."""
-        return step_id not in unpublished(self._run.attempts_path) or self._pilot.do(step_id).how != HELD
+        return step_id not in self.unsettled() or self._pilot.do(step_id).how != HELD
 
     def is_held(self, step_id: str) -> bool:
         """Whether a live process works on a step; the claim of one that has fallen silent is given up.

@@ -135,7 +135,7 @@ def work_on(run_dir: Path) -> RunOutcome:
             progress = f"{len(pilot.ledger)} of {len(plan)} steps are done"
             if failures:
                 return _failed(failures, progress, run)
-            if len(pilot.ledger) == len(plan):
+            if driver.finished:
                 with suppress(LeaseHeldError), run.claim():
                     if run.done() is None:
                         return _finish(scheduler, plan, pilot.ledger, run, guard)

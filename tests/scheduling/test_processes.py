@@ -13,10 +13,15 @@ from typing import Any
 
 import pytest
 
+from mml_core.files.artefacts import ArtefactStore
 from mml_core.scheduling import values
+from mml_core.scheduling.attempts import unpublished
+from mml_core.scheduling.claims import StepClaims
 from mml_core.scheduling.driver import DEATHS
+from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.resources import Machine, ResourceError, visible_gpus
 from mml_core.scheduling.run_directory import RunDirectory
+from mml_core.storage.leases import is_alive
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
@@ -231,6 +236,57 @@ def test_a_pilot_finishes_a_run_that_nobody_drives(crowd: Crowd) -> None:
     (run,) = crowd.project.runs()
     assert crowd.process("work", run.name).code == 0
     assert RunDirectory(run).done() is not None
+
+
+@pytest.fixture
+def unpublished_step(crowd: Crowd) -> tuple[RunDirectory, str]:
+    """A run that waits for ``go``, whose workers were killed, one between its commit and its publication."""
+    process = crowd.start("wait", "draw")
+    crowd.until(process, lambda: bool(crowd.marked("wait") and crowd.marked("draw")))
+    run = RunDirectory(crowd.project.runs()[0])
+    ledger = Ledger(run.load_plan(), run.steps_path)
+    crowd.until(process, lambda: bool(ledger.refresh()))
+    ((_, record),) = ledger.records()
+    crowd.until(process, lambda: record.step not in unpublished(run.attempts_path))
+    process.kill()
+    process.communicate()
+    (artefact,) = record.artefacts
+    attempt = run.attempts_path / f"{record.step}.1"
+    (attempt / artefact.source).parent.mkdir(parents=True)
+    (crowd.project.path() / artefact.path).rename(attempt / artefact.source)
+    ArtefactStore(crowd.project.path()).live_path(artefact).unlink()
+    (crowd.marks / "go").touch()
+    return run, record.step
+
+
+@pytest.mark.parametrize(
+    "command", [("work",), ("run", "--continue"), ("run", "--continue", "executor=sequential")], ids=" ".join
+)
+def test_g02_a_committed_file_is_put_in_place_before_another_step_looks_for_it(
+    crowd: Crowd, unpublished_step: tuple[RunDirectory, str], command: tuple[str, ...]
+) -> None:
+    run, _ = unpublished_step
+    ended = crowd.process(*command, *([run.id] if command == ("work",) else []))
+    assert ended.code == 0, ended
+    assert run.done() is not None
+    assert len(crowd.marked("draw")) == 1
+
+
+def test_g02_a_step_that_another_process_publishes_is_waited_for(
+    crowd: Crowd, unpublished_step: tuple[RunDirectory, str]
+) -> None:
+    run, step = unpublished_step
+    with StepClaims(run.claims_path).take(step):  # type: ignore[union-attr]
+        left = crowd.process("work", run.id)
+        assert (left.code, run.done()) == (0, None), left
+        assert "2 of 3 steps are done" in left.out
+        goes_on = crowd.process.start("run", "--continue")
+        crowd.until(goes_on, lambda: is_alive(run.lease_path))
+        time.sleep(1)
+        assert (goes_on.poll(), run.done()) == (None, None)
+    out, err = goes_on.communicate(timeout=60)
+    assert goes_on.returncode == 0, (out, err)
+    assert len(crowd.marked("draw")) == 1
 
 
 def test_a_pilot_is_refused_where_one_process_drives_alone(crowd: Crowd) -> None:
