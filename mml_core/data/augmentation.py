@@ -116,17 +116,20 @@ class Augmentation:
                 f"{size[0]}x{size[1]}: leave it out, or choose a square preprocessing."
             )
 
-    def apply(self, batch: Batch, classes: int) -> Batch:
+    def apply(self, batch: Batch, classes: int, outside: int | None = None) -> Batch:
         """Change a training batch whose images are float32 on 0 to 1, if anything was drawn for it.
 
         Args:
             batch: Has what `Draws.of` gave, which is taken out.
             classes: How many classes the task has.
+            outside: What a mask becomes where nothing of its image is left; None: class 0.
         """
         batch = dict(batch)
         draws, seeds, mixing = (batch.pop(key, None) for key in ("draws", "seeds", "mixing"))
         target = batch.get("target")
         masks = target if target is not None and target.ndim == 3 else None
+        if masks is not None and outside is not None:
+            masks = masks.to(torch.int64) + 1  # so that 0 is no class
         if draws is not None:
             batch["image"], masks = self(batch["image"], draws, masks)
         if seeds is not None:
@@ -135,6 +138,8 @@ class Augmentation:
             batch["image"] = batch["image"].clamp(0, 1)
         if mixing is not None and target is not None:
             batch["image"], batch["target"] = self.mixing(batch["image"], target, mixing, classes)
+        if masks is not None and outside is not None:
+            masks = torch.where(masks == 0, outside, masks - 1)
         if masks is not None:
             batch["target"] = masks
         return batch

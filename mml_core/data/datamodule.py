@@ -214,8 +214,8 @@ class MMLDataModule(LightningDataModule):
         """Bring a batch to floating point, augment it if it is one to train on, and normalise it."""
         image = batch["image"]
         image = image.to(torch.float32).div_(255) if image.dtype == torch.uint8 else image
-        classes = self.description.num_classes
-        batch = self.options.augmentation.apply({**batch, "image": image}, classes)
+        classes, ignored = self.description.num_classes, self.description.ignore_index
+        batch = self.options.augmentation.apply({**batch, "image": image}, classes, outside=ignored)
         target = batch.get("target")
         if target is not None and target.ndim == 3:
             batch["target"] = target.to(torch.int64)

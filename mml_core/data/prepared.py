@@ -49,6 +49,7 @@ def source_of_pixels(header: TaskHeader) -> dict[str, Any]:
         "dataset_sha256": header.dataset_sha256,
         "task_type": header.task_type.value,
         "classes": len(header.idx_to_class),
+        "ignore_index": header.ignore_index,
         "channels": header.channels,
         "bit_depth": header.bit_depth,
     }

@@ -145,13 +145,14 @@ class Preprocessing:
             pixels = self._fitted(pixels)
         return _of_depth(np.ascontiguousarray(pixels.transpose(2, 0, 1)), bit_depth)
 
-    def mask(self, classes: NDArray[Any]) -> NDArray[Any]:
-        """Preprocess one mask (H, W) of class indices; where an image is padded, its mask is class 0."""
+    def mask(self, classes: NDArray[Any], outside: int = 0) -> NDArray[Any]:
+        """Preprocess one mask (H, W) of class indices, which is ``outside`` where its image is padded."""
         if self.size is None:
             return np.ascontiguousarray(classes)
-        return np.ascontiguousarray(self._fitted(classes[:, :, None], nearest=True)[:, :, 0])
+        fitted = self._fitted(classes[:, :, None], nearest=True, outside=outside)
+        return np.ascontiguousarray(fitted[:, :, 0])
 
-    def _fitted(self, pixels: NDArray[Any], nearest: bool = False) -> NDArray[Any]:
+    def _fitted(self, pixels: NDArray[Any], nearest: bool = False, outside: int = 0) -> NDArray[Any]:
         assert self.size is not None
         height, width = self.size
         extent = pixels.shape[:2]
@@ -167,7 +168,7 @@ class Preprocessing:
         if self.fit == "crop":
             top, left = (inner[0] - height) // 2, (inner[1] - width) // 2
             return pixels[top : top + height, left : left + width]
-        framed = np.zeros((height, width, pixels.shape[2]), dtype=pixels.dtype)
+        framed = np.full((height, width, pixels.shape[2]), outside, dtype=pixels.dtype)
         top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
         framed[top : top + inner[0], left : left + inner[1]] = pixels
         return framed

@@ -104,8 +104,8 @@ class FileSource:
         name = self._samples.text("mask", row)
         if name is None:
             return np.zeros(self.image(row).shape[1:], dtype=mask_dtype(self._header))
-        classes = self._preprocessing.mask(read_mask(self._file(name)))
-        return classes.astype(mask_dtype(self._header), copy=False)
+        classes = read_mask(self._file(name)).astype(mask_dtype(self._header), copy=False)
+        return self._preprocessing.mask(classes, outside=self._header.ignore_index or 0)
 
     def _file(self, name: str) -> Path:
         parts = PurePosixPath(name)

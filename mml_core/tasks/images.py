@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mml_core.tasks.dicom import decode_dicom, is_dicom
 from mml_core.tasks.errors import ImageError
+from mml_core.tasks.tiff import decode_wide_tiff
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -142,6 +143,10 @@ def _decode_with_pillow(data: bytes, path: Path, *, indices: bool = False) -> ND
             opened = Image.open(io.BytesIO(data))
         with opened as image:
             _refuse_loss(image, path)
+            if _is_wide_tiff(image):
+                if indices:
+                    raise ImageError(f"Mask {path} holds colours: one channel of class indices is needed.")
+                return decode_wide_tiff(data, path)
             if indices and image.format == "JPEG":
                 raise ImageError(f"Mask {path} is a JPEG, which does not keep classes: save it as PNG.")
             low = None if indices else _low_bytes(image, data)
@@ -199,13 +204,17 @@ def _low_bytes(image: ImageFile, data: bytes) -> ImageFile | None:
     return low
 
 
+def _is_wide_tiff(image: ImageFile) -> bool:
+    """Tell whether this is a TIFF of colour in more than 8 bits, which Pillow would cut down to them."""
+    bits = image.tag_v2.get(258, ()) if image.format == "TIFF" else ()  # type: ignore[attr-defined]
+    return isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
+
+
 def _refuse_loss(image: ImageFile, path: Path) -> None:
     """Refuse what Pillow would silently cut down: colour of 16 bits, and all pages but the first."""
-    bits = image.tag_v2.get(258, ()) if image.format == "TIFF" else ()  # type: ignore[attr-defined]
-    wide_tiff = isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
     raw_mode = image.tile[0].args if image.format == "PNG" and image.tile else None
     wide_png = isinstance(raw_mode, str) and ";16" in raw_mode and raw_mode not in (*_WIDE_COLOUR, "I;16B")
-    if wide_png or wide_tiff:
+    if wide_png:
         raise ImageError(f"Image {path} holds colour of 16 bits, which cannot be read whole: save it as npy.")
     if getattr(image, "n_frames", 1) > 1:
         raise ImageError(f"Image {path} has {image.n_frames} pages: save each as a file.")  # type: ignore[attr-defined]

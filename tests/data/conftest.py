@@ -48,6 +48,7 @@ def make_task(tmp_path: Path) -> MakeTask:
         classes: int = 3,
         seed: int = 0,
         groups: Sequence[str | None] = (None,),
+        ignore_index: int | None = None,
     ) -> TaskDescription:
         data = tmp_path / "data"
         root = data / "datasets" / name
@@ -107,6 +108,7 @@ def make_task(tmp_path: Path) -> MakeTask:
             num_folds=2,
             target_names=["a", "b"] if task_type is TaskType.REGRESSION else [],
             bit_depth=bit_depth,
+            ignore_index=ignore_index,
             samples_sha256=digest,
         )
         (folder / HEADER_FILE).write_bytes(encode_header(header))

@@ -38,6 +38,29 @@ def equal(one: list[dict[str, torch.Tensor]], other: list[dict[str, torch.Tensor
     )
 
 
+@pytest.mark.parametrize("ignore_index", [None, 255])
+@pytest.mark.parametrize(
+    ("preprocessing", "augmentations"),
+    [
+        ({**SIZE32, "fit": "pad"}, {}),
+        (SIZE32, {"translate": 0.5, "rotate": 90.0}),
+        (SIZE32, {"kornia": [{"name": "RandomAffine", "degrees": 90.0, "p": 1.0}]}),
+    ],
+    ids=["padding", "translation", "kornia"],
+)
+def test_what_lies_outside_of_an_image_is_ignored_where_its_task_ignores_pixels(
+    make_task, preprocessing, augmentations, ignore_index
+) -> None:
+    task = make_task(task_type=TaskType.SEGMENTATION, size=(14, 10), ignore_index=ignore_index)
+    data = module(task, preprocessing=preprocessing, augmentations=augmentations)
+    (mean,), (std,) = data.statistics
+    for batch in batches(data, data.train_dataloader()):
+        assert set(batch["target"].unique().tolist()) == {0, 1, 2} | ({255} if ignore_index else set())
+        if ignore_index:
+            outside = batch["image"][:, 0][batch["target"] == ignore_index]
+            assert ((outside + mean / std).abs() < 1e-4).float().mean() > 0.6  # the rest blends with its edge
+
+
 @pytest.mark.parametrize("task_type", list(TaskType))
 @pytest.mark.parametrize("bit_depth", [8, 16])
 @pytest.mark.parametrize("preprocessing", [SIZE32, {**SIZE32, "channels": "grey", "fit": "pad"}])

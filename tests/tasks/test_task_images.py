@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from mml_core.tasks.errors import ImageError
@@ -87,6 +89,40 @@ def test_colour_of_sixteen_bits_is_read_whole(tmp_path, channels):
     np.testing.assert_array_equal(found, pixels)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"planarconfig": "separate"}, {"compression": "zlib", "predictor": True}]
+)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_tiff_colour_of_sixteen_bits_is_read_whole(tmp_path, channels, options):
+    pixels = RANDOM.integers(0, 65536, (5, 7, channels), dtype=np.uint16)
+    stored = np.moveaxis(pixels, 2, 0) if options.get("planarconfig") else pixels
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="rgb", **options)
+    found = read_image(tmp_path / "x.tif")
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, pixels)
+    with pytest.raises(ImageError, match=r"x\.tif holds colours"):
+        read_mask(tmp_path / "x.tif")
+
+
+def test_tiff_of_wide_colour_is_refused_where_it_would_not_be_shown_as_it_is(tmp_path, monkeypatch):
+    pixels = RANDOM.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb", extratags=[(274, 3, 1, 6, True)])
+    with pytest.raises(ImageError, match=r"x\.tif is a TIFF file of RGB .* orientation 6"):
+        read_image(tmp_path / "x.tif")
+    tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb")
+    data = (tmp_path / "x.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(data[:-60])
+    with pytest.raises(ImageError, match=r"cut\.tif is a TIFF file that cannot be decoded"):
+        read_image(tmp_path / "cut.tif")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 34)
+    with pytest.raises(ImageError, match=r"x\.tif is too large"):
+        read_image(tmp_path / "x.tif")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(ImageError, match=r"x\.tif .* pip install 'mml-core\[tiff\]'"):
+        read_image(tmp_path / "x.tif")
+
+
 def test_what_claims_to_be_huge_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
     header = io.BytesIO()
     shape = (10**6, 10**6, 3)
@@ -132,11 +168,16 @@ def test_an_image_cut_anywhere_is_named(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what Pillow says of damaged metadata
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "npy"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "TIFF16", "BMP", "WEBP", "npy"])
 def test_an_image_with_changed_bytes_is_read_or_refused_by_name(form):
     buffer = io.BytesIO()
     pixels = RANDOM.integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    np.save(buffer, pixels) if form == "npy" else Image.fromarray(pixels).save(buffer, format=form)
+    if form == "npy":
+        np.save(buffer, pixels)
+    elif form == "TIFF16":
+        tifffile.imwrite(buffer, pixels.astype(np.uint16), photometric="rgb")
+    else:
+        Image.fromarray(pixels).save(buffer, format=form)
     random = np.random.default_rng(1)
     for _ in range(150):
         data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
