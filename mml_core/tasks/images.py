@@ -151,8 +151,8 @@ def _decode_with_pillow(data: bytes, path: Path, *, indices: bool = False) -> ND
                 raise ImageError(f"Mask {path} is a JPEG, which does not keep classes: save it as PNG.")
             low = None if indices else _low_bytes(image, data)
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            array = _mask_array(upright, path) if indices else _image_array(upright, path)
+            ImageOps.exif_transpose(image, in_place=True)
+            array = _mask_array(image, path) if indices else _image_array(image, path)
             if low is not None:
                 array = array.astype(np.uint16) << 8 | np.asarray(ImageOps.exif_transpose(low))
     except UnidentifiedImageError as error:
@@ -174,7 +174,8 @@ def _image_array(image: Image, path: Path) -> NDArray[Any]:
         return np.asarray(image.convert("RGBA" if transparent else "RGB"))
     if image.mode not in _PLAIN_MODES:
         raise ImageError(f"Image {path} has the mode {image.mode}: convert it to 8 or 16 bit integers first.")
-    return np.asarray(image.convert(_PLAIN_MODES[image.mode]))
+    mode = _PLAIN_MODES[image.mode]
+    return np.asarray(image if image.mode == mode else image.convert(mode))  # which copies it otherwise
 
 
 def _mask_array(image: Image, path: Path) -> NDArray[Any]:
