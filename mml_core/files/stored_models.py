@@ -19,6 +19,12 @@ from mml_core.tasks.models import ModelStorage
 _NUMBERED = re.compile(r"(?P<project>[^#/\\]+)#(?P<number>\d+)")
 
 
+def near_projects(name: str, results: Path) -> str:
+    """Return a sentence that proposes the projects most like ``name``, or an empty string."""
+    there = results.iterdir() if results.is_dir() else ()
+    return near_matches(name, sorted(each.name for each in there if each.is_dir()))
+
+
 def find_stored_model(reference: str, results: Path, task: str | None = None) -> Path:
     """Return the JSON file of a stored model.
 
@@ -42,8 +48,7 @@ def find_stored_model(reference: str, results: Path, task: str | None = None) ->
         )
     project, number = results / match["project"], int(match["number"])
     if not project.is_dir():
-        there = [path.name for path in results.iterdir()] if results.is_dir() else []
-        hint = near_matches(project.name, there)
+        hint = near_projects(project.name, results)
         raise ReuseError(f"There is no project '{project.name}' in {results}.{hint}")
     models = list(_models_of(project))
     found = [

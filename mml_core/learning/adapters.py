@@ -13,6 +13,7 @@ from mml_core.learning.options import OptionError, choose, plain, require_argume
 if TYPE_CHECKING:
     from torch import nn
 
+    from mml_core.learning.layers import Layer
     from mml_core.learning.optimised import OptimisedModule
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ def add_adapters(model: OptimisedModule, rule: AdapterRule) -> tuple[str, ...]:
             f" {' '.join(str(error).split())}"
         ) from error
     for name, parameter in network.named_parameters():
-        if _lies_in(name, whole):
+        if whole.holds(name):
             parameter.requires_grad_(True)
     model.keep_in_eval(_frozen(network))
     model.adapted = targets
@@ -132,7 +133,7 @@ def add_adapters(model: OptimisedModule, rule: AdapterRule) -> tuple[str, ...]:
         rule.name,
         len(targets),
         shown,
-        f", {', '.join(whole)} trained as a whole" if whole else "",
+        f", {', '.join(whole.prefixes)} trained as a whole" if whole.prefixes else "",
         trained,
         total,
     )
@@ -165,15 +166,15 @@ def _peft() -> Any:
     return peft
 
 
-def _whole(network: nn.Module) -> tuple[str, ...]:
-    """Return the prefixes of what is trained as a whole: the last layer, where there is no head behind it."""
-    from mml_core.learning.layers import layers_of
+def _whole(network: nn.Module) -> Layer:
+    """Return what is trained as a whole: the last layer, or nothing where there is a head behind it."""
+    from mml_core.learning.layers import Layer, layers_of
 
-    return () if hasattr(network, "feature_dim") else layers_of(network)[-1].prefixes
+    return Layer(prefixes=()) if hasattr(network, "feature_dim") else layers_of(network)[-1]
 
 
-def _targets(network: nn.Module, rule: AdapterRule, whole: tuple[str, ...]) -> tuple[str, ...]:
-    possible = {name: module for name, module in _adaptable(network) if not _lies_in(name, whole)}
+def _targets(network: nn.Module, rule: AdapterRule, whole: Layer) -> tuple[str, ...]:
+    possible = {name: module for name, module in _adaptable(network) if not whole.holds(name)}
     if rule.targets:
         wrong = [
             target for target in rule.targets if not any(_is_meant(name, (target,)) for name in possible)
@@ -202,10 +203,6 @@ def _targets(network: nn.Module, rule: AdapterRule, whole: tuple[str, ...]) -> t
 
 def _is_meant(name: str, targets: tuple[str, ...]) -> bool:
     return any(name == target or name.endswith(f".{target}") for target in targets)
-
-
-def _lies_in(name: str, prefixes: tuple[str, ...]) -> bool:
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def _adaptable(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:

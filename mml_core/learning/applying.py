@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mml_core.data.new_images import NewImage, prepare, read_new_image
+from mml_core.data.normalisation import Normaliser
 from mml_core.data.placement import Placement
 from mml_core.data.preprocessing import Preprocessing
 from mml_core.errors import MMLError
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, SEGMENTATION, TaskOutput
-from mml_core.learning.predictions import Predictions
+from mml_core.learning.predictions import Predictions, mask_type
 from mml_core.learning.probabilities import logits_of, probabilities
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Ensemble:
     ) -> None:
         self.task = task
         self.fold = fold
-        self._models = [(model, _normaliser(pipeline, task, model.device)) for pipeline, model in members]
+        self._models = [(model, _normaliser(pipeline, task)) for pipeline, model in members]
         first = members[0][0]
         for pipeline, _ in members[1:]:
             _require_equal(first, pipeline, task)
@@ -184,8 +185,10 @@ class Ensemble:
             if not bool(torch.isfinite(output).all()):
                 found.problems.append(f"Image {each.path}: the model puts out no finite numbers for it.")
             elif self.output.task_type == SEGMENTATION:
+                masks = replace(self.output, ignore_index=self._unseen)
                 placement = Placement.of(self.preprocessing, each.extent)
-                found.outputs[each.name] = placement.classes(output, self._unseen).to(self._mask_type)
+                classes = placement.classes(output, self._unseen)
+                found.outputs[each.name] = classes.to(mask_type(masks))
             else:
                 found.outputs[each.name] = output
 
@@ -194,8 +197,8 @@ class Ensemble:
         """Return logits or values (B, K), or probabilities of the classes of each pixel (B, K, H, W)."""
         task_type = self.output.task_type
         results = []
-        for model, (means, stds) in self._models:
-            output = model.predict(images.to(means.device).sub(means).div_(stds), self.task).cpu()
+        for model, normalise in self._models:
+            output = model.predict(normalise(images.to(model.device)), self.task).cpu()
             results.append(output.softmax(1) if task_type == SEGMENTATION else output)
         if len(results) == 1:
             return results[0]
@@ -229,10 +232,6 @@ class Ensemble:
             return self.output.ignore_index
         return 255 if self.output.width <= 255 else 65535
 
-    @property
-    def _mask_type(self) -> torch.dtype:
-        return torch.uint8 if max(self._unseen, self.output.width - 1) < 256 else torch.int32
-
 
 _LEAST = 1e-12
 """Probabilities of an ensemble are kept so far from 0 and 1 that their logits are finite."""
@@ -251,15 +250,9 @@ def _of_equal_shape(ready: Sequence[_Ready]) -> Iterable[list[_Ready]]:
     return by_shape.values()
 
 
-def _normaliser(pipeline: Pipeline, task: str, device: Any) -> tuple[Tensor, Tensor]:
-    """Means and divisors (1, C, 1, 1), as the data module makes them."""
+def _normaliser(pipeline: Pipeline, task: str) -> Normaliser:
     normalisation = pipeline.normalisation[task]
-    divisors = [std if std > 1e-6 else 1.0 for std in normalisation["stds"]]
-    means, stds = (
-        torch.tensor(values, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
-        for values in (normalisation["means"], divisors)
-    )
-    return means, stds
+    return Normaliser(normalisation["means"], normalisation["stds"])
 
 
 def _output(pipeline: Pipeline, task: str) -> TaskOutput:

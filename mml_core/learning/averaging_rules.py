@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mml_core.learning.options import OptionError, require_known, section
+from mml_core.learning.options import OptionError, is_number, is_whole, require_known, section
 
 NO_AVERAGE = "callbacks.ema.decay=null or callbacks.swa.start=null"
 
@@ -39,14 +39,12 @@ class EmaRule:
         if given.get("decay") is None:
             return None
         rule = cls(**given)
-        _require_number(
-            "callbacks.ema.decay", rule.decay, 0 < rule.decay < 1 if _is_number(rule.decay) else False
-        )
+        _require_share("callbacks.ema.decay", rule.decay)
         for name in ("warmup", "validate"):
             if not isinstance(getattr(rule, name), bool):
                 raise OptionError(f"callbacks.ema.{name} is {getattr(rule, name)!r}; write true or false.")
         epoch = rule.start_epoch
-        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0:
+        if not is_whole(epoch, least=0):
             raise OptionError(f"callbacks.ema.start_epoch is {epoch!r}; write a number of an epoch, from 0.")
         return rule
 
@@ -83,13 +81,11 @@ class SwaRule:
         if given.get("start") is None:
             return None
         rule = cls(**given)
-        _require_number(
-            "callbacks.swa.start", rule.start, 0 < rule.start < 1 if _is_number(rule.start) else False
-        )
-        if rule.lr is not None and not (_is_number(rule.lr) and rule.lr > 0):
+        _require_share("callbacks.swa.start", rule.start)
+        if rule.lr is not None and not (is_number(rule.lr) and rule.lr > 0):
             raise OptionError(f"callbacks.swa.lr is {rule.lr!r}; write a learning rate, or null.")
         epochs = rule.anneal_epochs
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 0:
+        if not is_whole(epochs, least=0):
             raise OptionError(f"callbacks.swa.anneal_epochs is {epochs!r}; write a number of epochs, from 0.")
         if rule.anneal not in ("cos", "linear"):
             raise OptionError(f"callbacks.swa.anneal is {rule.anneal!r}; write cos or linear.")
@@ -156,10 +152,6 @@ def _check_swa(
         )
 
 
-def _require_number(name: str, value: Any, holds: bool) -> None:
-    if not holds:
+def _require_share(name: str, value: Any) -> None:
+    if not is_number(value) or not 0 < value < 1:
         raise OptionError(f"{name} is {value!r}; write a number above 0 and below 1, or null.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -20,6 +20,7 @@ from mml_core.learning.statistics import (
     beside,
     mean_known,
     placed,
+    with_mean,
 )
 
 
@@ -99,12 +100,7 @@ def _from_counts(metric: Callable[[Counts], Array]) -> Callable[[ClassOutcome], 
 
 def _mean_over_classes(metric: Callable[[Counts], Array]) -> Callable[[ClassOutcome], Statistic]:
     def prepare(outcome: ClassOutcome) -> Statistic:
-        def both(counts: Counts) -> Array:
-            values = metric(counts)
-            mean = mean_known(values)[None]
-            return np.concatenate([mean, values]) if outcome.per_class else mean
-
-        return _from_counts(both)(outcome)
+        return _from_counts(lambda counts: with_mean(metric(counts), per_class=outcome.per_class))(outcome)
 
     return prepare
 

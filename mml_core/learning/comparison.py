@@ -171,8 +171,7 @@ def _difference(
     """Return the values of both models, their difference and its p-value; NaN where a model has diverged."""
     known = [fold for fold in folds if fold is not None]
     if len(known) < len(folds):
-        nan = math.nan
-        return (nan, nan), Interval(value=nan, low=nan, high=nan), nan
+        return (math.nan, math.nan), Interval(value=math.nan), math.nan
     of_folds = list(zip(known, units, strict=True))
 
     def under(weights: Array) -> Array:
@@ -182,7 +181,7 @@ def _difference(
 
     first, second = under(np.ones((count, 1)))[:, 0].tolist()
     if count < 2:  # a single unit has no spread
-        return (first, second), Interval(value=first - second, low=math.nan, high=math.nan), math.nan
+        return (first, second), Interval(value=first - second), math.nan
     drawn = np.concatenate([_less(under(weights)) for weights in draw(count, how.resamples, seed)])
     left_out = None
     if how.method == "bca":

@@ -12,6 +12,7 @@ import numpy as np
 from mml_core.learning.ensembles import EnsembleError, combined
 from mml_core.learning.evaluation import evaluate
 from mml_core.learning.metrics import LESS_IS_BETTER
+from mml_core.learning.options import is_whole
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 if TYPE_CHECKING:
@@ -42,11 +43,7 @@ class Greedy:
     def __post_init__(self) -> None:
         for name in ("rounds", "initial", "bags"):
             value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int)
-                or value < (0 if name == "rounds" else 1)
-            ):
+            if not is_whole(value, least=0 if name == "rounds" else 1):
                 raise EnsembleError(f"mode.ensemble.{name} must be a number from 1, found {value!r}.")
         if not isinstance(self.bag_share, (int, float)) or not 0 < self.bag_share <= 1:
             raise EnsembleError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,12 +11,10 @@ from torch import Tensor
 
 from mml_core.errors import MMLError
 from mml_core.learning.outputs import REGRESSION, SEGMENTATION
+from mml_core.learning.predictions import Predictions, by_name, relabelled, taken
 from mml_core.learning.probabilities import as_array, logits_of, probabilities
 from mml_core.learning.scaling import LARGEST_LOGIT
 from mml_core.learning.statistics import Array
-
-if TYPE_CHECKING:
-    from mml_core.learning.predictions import Predictions
 
 PROBABILITIES, LOGITS = AVERAGES = ("probabilities", "logits")
 
@@ -33,12 +30,12 @@ def aligned(members: Sequence[Predictions]) -> list[Predictions]:
         EnsembleError: They are of other samples, other targets, or another head.
     """
     first = members[0]
-    order = _by_name(first.sample_ids)
+    order = by_name(first.sample_ids)
     place = np.argsort(order)
     names = [first.sample_ids[row] for row in order]
     found = []
     for member in members:
-        theirs = _by_name(member.sample_ids)
+        theirs = by_name(member.sample_ids)
         if member.output != first.output:
             raise EnsembleError(
                 f"An ensemble needs one kind of outputs, found {member.output.width} of task"
@@ -53,7 +50,7 @@ def aligned(members: Sequence[Predictions]) -> list[Predictions]:
                 " of both alone; choose runs with the same folds by mode.runs and mode.folds."
             )
         same = member if (theirs == order).all() else taken(member, theirs[place])
-        if not _same_targets(same.targets, first.targets):
+        if (same.targets is None) != (first.targets is None) or relabelled(first, same):
             raise EnsembleError(
                 f"Members of an ensemble must have the same targets, and those of split '{first.split}' of"
                 f" task '{first.output.task}' differ: the task was made anew in between; choose the runs by"
@@ -118,46 +115,10 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
     )
 
 
-def taken(predictions: Predictions, rows: Array) -> Predictions:
-    """Return the predictions of some samples, in the order given."""
-    chosen = rows.tolist()
-    subjects = predictions.subject_ids
-    return replace(
-        predictions,
-        sample_ids=[predictions.sample_ids[row] for row in chosen],
-        outputs=_at(predictions.outputs, chosen),
-        targets=None if predictions.targets is None else _at(predictions.targets, chosen),
-        subject_ids=None if subjects is None else [subjects[row] for row in chosen],
-    )
-
-
-def _at(values: Tensor | list[Tensor], rows: list[int]) -> Tensor | list[Tensor]:
-    return values[rows] if isinstance(values, Tensor) else [values[row] for row in rows]
-
-
 def _behind(*values: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     if isinstance(values[0], Tensor):
         return torch.cat([each for each in values if isinstance(each, Tensor)])
     return [mask for each in values for mask in each]
-
-
-def _by_name(names: Sequence[str]) -> Array:
-    """Return rows by their names; those of one name in the order they have."""
-    rows: Array = np.array(sorted(range(len(names)), key=lambda row: names[row]), dtype=np.int64)
-    return rows
-
-
-def _same_targets(one: Tensor | list[Tensor] | None, other: Tensor | list[Tensor] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    pairs = zip(one, other, strict=True) if isinstance(one, list) else [(one, other)]
-    return all(
-        isinstance(a, Tensor)
-        and isinstance(b, Tensor)
-        and a.shape == b.shape
-        and bool(((a == b) | (a.isnan() & b.isnan())).all())
-        for a, b in pairs
-    )
 
 
 def _voted(masks: list[Tensor], votes: list[float], classes: int) -> Tensor:

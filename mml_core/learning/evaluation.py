@@ -141,8 +141,7 @@ def measure(
     how = options.intervals
     found: dict[str, list[Interval]] = {}
     if not prepared.statistics:
-        undefined = Interval(value=math.nan, low=math.nan, high=math.nan)
-        found = {metric: [undefined] for metric in options.metrics}
+        found = {metric: [Interval(value=math.nan)] for metric in options.metrics}
     elif how is not None:
         units, count = units_of(prepared.sample_ids, prepared.subject_ids if how.by_subject else None)
         found = intervals_of(prepared.statistics, units, count, how, seed=seed)
@@ -150,7 +149,7 @@ def measure(
         once = np.ones((len(prepared.sample_ids), 1))
         for metric, statistic in prepared.statistics.items():
             values = statistic.under(once)[:, 0].tolist()
-            found[metric] = [Interval(value=value, low=math.nan, high=math.nan) for value in values]
+            found[metric] = [Interval(value=value) for value in values]
     common: dict[str, Any] = {
         "task": predictions.output.task,
         "fold": predictions.fold,

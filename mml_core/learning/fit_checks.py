@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mml_core.learning.options import OptionError, section
+from mml_core.learning.options import OptionError, is_number, is_whole, section
 from mml_core.learning.tuning import Search
 
 
@@ -20,7 +20,7 @@ def check_fit(cfg: Any) -> None:
         if _is_zero(trainer.get(key)):
             raise OptionError(f"trainer.{key} is {trainer[key]}, so that nothing would be trained; raise it.")
     gathered = trainer.get("accumulate_grad_batches", 1)
-    if isinstance(gathered, bool) or not isinstance(gathered, int) or gathered < 1:
+    if not is_whole(gathered, least=1):
         raise OptionError(f"trainer.accumulate_grad_batches is {gathered!r}; write a whole number from 1.")
     search, size = Search.from_config(cfg), section(cfg, "loader").get("batch_size")
     if search.batch_size and isinstance(size, int) and size > search.max_batch_size:
@@ -67,4 +67,4 @@ def _refuse_twice_balanced(cfg: Any) -> None:
 
 
 def _is_zero(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+    return is_number(value) and value == 0

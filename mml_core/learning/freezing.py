@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from mml_core.learning.layers import Layer, last_layers, layers_of
-from mml_core.learning.options import OptionError, choose, plain
+from mml_core.learning.options import OptionError, choose, is_whole, plain
 
 NONE, BACKBONE, PARTIAL = "none", "backbone", "partial"
 
@@ -38,7 +38,7 @@ class FreezeRule:
         kind: str = choose("mode.freeze", NONE if asked is None else asked, kinds)
         last = plain(mode.get("unfreeze_last", 1))
         last = [last] if isinstance(last, str) else last
-        if isinstance(last, int) and not isinstance(last, bool) and last >= 1:
+        if is_whole(last, least=1):
             return cls(kind=kind, unfreeze_last=last)
         if isinstance(last, list) and last and all(isinstance(name, str) for name in last):
             return cls(kind=kind, unfreeze_last=tuple(last))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 
 from mml_core.errors import MMLError
-from mml_core.learning.options import OptionError
+from mml_core.learning.options import OptionError, is_number, is_whole
 from mml_core.learning.statistics import MOST_VALUES, Array, Statistic
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Interval:
     """
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,11 @@ class Bootstrap:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise OptionError(f"Intervals are of method {' or '.join(METHODS)}, found {self.method!r}.")
-        if isinstance(self.resamples, bool) or not isinstance(self.resamples, int) or self.resamples < 1:
+        if not is_whole(self.resamples, least=1):
             raise OptionError(f"Intervals need a number of resamples from 1, found {self.resamples!r}.")
         if not isinstance(self.by_subject, bool):
             raise OptionError(f"Intervals are by_subject true or false, found {self.by_subject!r}.")
-        if not isinstance(self.confidence, (int, float)) or not 0 < self.confidence < 1:
+        if not is_number(self.confidence) or not 0 < self.confidence < 1:
             raise OptionError(f"The confidence of intervals lies between 0 and 1, found {self.confidence!r}.")
 
 
@@ -128,8 +128,7 @@ def bootstrap_all(
             " targets that an interval could be computed with; choose a split with targets."
         )
     if not prepared.statistics:
-        undefined = Interval(value=math.nan, low=math.nan, high=math.nan)
-        return {metric: [undefined] for metric in metrics}
+        return {metric: [Interval(value=math.nan)] for metric in metrics}
     units, count = units_of(prepared.sample_ids, prepared.subject_ids if how.by_subject else None)
     return intervals_of(prepared.statistics, units, count, how, seed=seed)
 
@@ -164,10 +163,7 @@ def intervals_of(
     once = np.ones((len(units), 1))
     if count < 2:
         return {
-            metric: [
-                Interval(value=float(value), low=math.nan, high=math.nan)
-                for value in statistic.under(once)[:, 0]
-            ]
+            metric: [Interval(value=float(value)) for value in statistic.under(once)[:, 0]]
             for metric, statistic in statistics.items()
         }
     drawn = distributions(statistics, units, count, how.resamples, seed)
@@ -224,7 +220,7 @@ def interval_of(value: float, drawn: Array, left_out: Array | None, confidence: 
     """
     known = drawn[np.isfinite(drawn)]
     if not math.isfinite(value) or not len(known):
-        return Interval(value=value, low=math.nan, high=math.nan)
+        return Interval(value=value)
     correction = _Correction.of(value, known, left_out)
     tail = (1 - confidence) / 2
     low, high = np.quantile(known, [correction.apply(tail), correction.apply(1 - tail)])

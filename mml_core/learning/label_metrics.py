@@ -15,6 +15,8 @@ import numpy as np
 from mml_core.learning import counts as decisions
 from mml_core.learning.binning import BINS, bin_of
 from mml_core.learning.counts import DECISIONS, Counts
+from mml_core.learning.outputs import MULTILABEL
+from mml_core.learning.probabilities import probabilities
 from mml_core.learning.statistics import (
     Array,
     Ranked,
@@ -24,8 +26,8 @@ from mml_core.learning.statistics import (
     Terms,
     averaged,
     beside,
-    mean_known,
     placed,
+    with_mean,
 )
 
 
@@ -53,8 +55,7 @@ class LabelOutcome:
     @cached_property
     def probabilities(self) -> Array:
         """(samples, labels)."""
-        result: Array = np.exp(-np.logaddexp(0.0, -self.logits))
-        return result
+        return probabilities(MULTILABEL, self.logits)
 
     @cached_property
     def counts(self) -> Terms:
@@ -77,8 +78,7 @@ def _from_counts(metric: Callable[[Counts], Array]) -> Callable[[LabelOutcome], 
         def finish(sums: Array) -> Array:
             right, found, there, total = sums.reshape(4, outcome.labels, -1)
             values = metric(Counts(right=right, found=found, there=there, total=total))
-            mean = mean_known(values)[None]
-            return np.concatenate([mean, values]) if outcome.per_class else mean
+            return with_mean(values, per_class=outcome.per_class)
 
         return Sums(terms=outcome.counts, finish=finish)
 
@@ -94,9 +94,7 @@ def _averaged(losses: Array, outcome: LabelOutcome) -> Statistic:
     of_labels = averaged(losses)
 
     def finish(sums: Array) -> Array:
-        values = of_labels.finish(sums)
-        mean = mean_known(values)[None]
-        return np.concatenate([mean, values]) if outcome.per_class else mean
+        return with_mean(of_labels.finish(sums), per_class=outcome.per_class)
 
     return Sums(terms=of_labels.terms, finish=finish)
 
@@ -126,8 +124,7 @@ def _ece(outcome: LabelOutcome) -> Statistic:
     def finish(sums: Array) -> Array:
         per_bin = sums[: BINS * outcome.labels].reshape(outcome.labels, BINS, -1)
         values = np.abs(per_bin).sum(axis=1) / sums[BINS * outcome.labels :]
-        mean = mean_known(values)[None]
-        return np.concatenate([mean, values]) if outcome.per_class else mean
+        return with_mean(values, per_class=outcome.per_class)
 
     return Sums(terms=beside(*gaps, outcome.known), finish=finish)
 

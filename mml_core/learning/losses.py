@@ -13,7 +13,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from mml_core.learning.focal import BinaryFocalLoss, FocalLoss, PixelFocalLoss
-from mml_core.learning.options import OptionError, choose, require_arguments, require_known
+from mml_core.learning.options import OptionError, choose, is_number, require_arguments, require_known
 from mml_core.learning.outputs import (
     CLASSIFICATION,
     MULTILABEL,
@@ -222,7 +222,7 @@ def _add_class_weights(
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return is_number(value) and 0 <= value < math.inf
 
 
 class _WithTargetChannel(nn.Module):

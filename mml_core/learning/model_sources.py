@@ -8,6 +8,7 @@ import msgspec
 
 from mml_core.errors import MMLError, near_matches
 from mml_core.files.artefacts import ArtefactStore
+from mml_core.files.stored_models import near_projects
 from mml_core.tasks.models import ModelStorage
 
 KEY = "models"
@@ -35,11 +36,9 @@ def find_models(source: str, results: Path) -> list[ModelStorage]:
     name, _, task = source.partition("/")
     project = results / name
     if not name or project.parent != results or not project.is_dir():
-        there = results.iterdir() if results.is_dir() else ()
-        projects = sorted(each.name for each in there if each.is_dir())
         raise NoStoredModelError(
             f"'{source}' is neither a stored model (.json) nor a project in {results}."
-            f"{near_matches(name, projects)} Give a model's file, or PROJECT/TASK."
+            f"{near_projects(name, results)} Give a model's file, or PROJECT/TASK."
         )
     store = ArtefactStore(project)
     tasks = sorted({str(each.artefact.task) for each in store.records() if each.artefact.key == KEY})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from mml_core.errors import MMLError, near_matches
 
@@ -78,3 +78,13 @@ def choose(group: str, name: Any, table: Mapping[str, Any]) -> Any:
         hint = near_matches(str(name), table) or f" Choose one of {', '.join(sorted(table))}."
         raise OptionError(f"Unknown {group} '{name}'.{hint}")
     return table[name]
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Say whether an option is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole(value: Any, *, least: int) -> TypeGuard[int]:
+    """Say whether an option is a whole number from ``least``; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

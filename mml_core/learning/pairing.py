@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-
-from torch import Tensor
 
 from mml_core.errors import MMLError
-from mml_core.learning.predictions import Predictions
+from mml_core.learning.predictions import Predictions, by_name, relabelled, taken
 
 SHOWN = 3
 """How many samples an error names."""
@@ -30,7 +27,10 @@ def paired(
     Raises:
         ComparisonError: Tasks, folds, samples or targets differ.
     """
-    pairs = [(_sorted(one), _sorted(other)) for one, other in _pairs(first, second)]
+    pairs = [
+        (taken(one, by_name(one.sample_ids)), taken(other, by_name(other.sample_ids)))
+        for one, other in _pairs(first, second)
+    ]
     for one, other in pairs:
         _check(one, other)
     return pairs
@@ -49,24 +49,6 @@ def _pairs(
     if len(first) == len(second) == 1:
         return [(first[0], second[0])]
     return [(sides[0][fold], sides[1][fold]) for fold in sorted(sides[0])]
-
-
-def _sorted(predictions: Predictions) -> Predictions:
-    names = predictions.sample_ids
-    order = sorted(range(len(names)), key=names.__getitem__)
-    subjects = predictions.subject_ids
-    targets = predictions.targets
-    return replace(
-        predictions,
-        sample_ids=[names[row] for row in order],
-        subject_ids=None if subjects is None else [subjects[row] for row in order],
-        outputs=_chosen(predictions.outputs, order),
-        targets=None if targets is None else _chosen(targets, order),
-    )
-
-
-def _chosen(values: Tensor | list[Tensor], order: list[int]) -> Tensor | list[Tensor]:
-    return values[order] if isinstance(values, Tensor) else [values[row] for row in order]
 
 
 def _check(first: Predictions, second: Predictions) -> None:
@@ -88,29 +70,12 @@ def _check(first: Predictions, second: Predictions) -> None:
             f" {', '.join(parts) or 'some are there more than once'}; predict the same"
             " task again with both models."
         )
-    if first.targets is None or second.targets is None:
-        return
-    differing = [
-        name
-        for name, same in zip(first.sample_ids, _same(first.targets, second.targets), strict=True)
-        if not same
-    ]
+    differing = relabelled(first, second)
     if differing:
         raise ComparisonError(
             f"{len(differing)} samples of task '{task}' have other targets in the second model's predictions"
             f" ({_some(differing)}): the task was created anew; predict it again with both models."
         )
-
-
-def _same(first: Tensor | list[Tensor], second: Tensor | list[Tensor]) -> list[bool]:
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        equal = first.nan_to_num() == second.nan_to_num()
-        result: list[bool] = equal.reshape(len(first), -1).all(1).tolist()
-        return result
-    return [
-        one.shape == other.shape and bool((one == other).all())
-        for one, other in zip(first, second, strict=True)
-    ]
 
 
 def _shown(predictions: Predictions) -> str:

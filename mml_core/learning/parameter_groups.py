@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from mml_core.learning.layers import Layer, layers_of
-from mml_core.learning.options import OptionError
+from mml_core.learning.options import OptionError, is_number
 
 RATE_FACTOR = "rate_factor"
 """Key of a group: its learning rate as a share of that of the recipe."""
@@ -37,7 +37,7 @@ class GroupRule:
         """
         decay = options.pop("layer_decay", None)
         decay = 1.0 if decay is None else decay
-        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 < decay <= 1:
+        if not is_number(decay) or not 0 < decay <= 1:
             raise OptionError(
                 f"optimizer.layer_decay is {decay!r}; write a factor above 0, up to 1 (one rate for all)."
             )

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mml_core.errors import MMLError, near_matches
+from mml_core.errors import MMLError
 from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
+from mml_core.files.stored_models import near_projects
 from mml_core.learning.predictions import Predictions, contents_of, load_predictions
 from mml_core.tasks.models import ModelStorage
 
@@ -45,11 +46,9 @@ def find_predictions(source: str, results: Path) -> dict[str, list[Path]]:
         return _of_model(path)
     project = results / source
     if project.parent != results or not project.is_dir():
-        there = results.iterdir() if results.is_dir() else ()
-        projects = sorted(each.name for each in there if each.is_dir())
         raise NoPredictionsError(
             f"'{source}' is neither a file of predictions (.parquet), nor a stored model (.json), nor a"
-            f" project in {results}.{near_matches(source, projects)}"
+            f" project in {results}.{near_projects(source, results)}"
         )
     store = ArtefactStore(project)
     tasks = sorted({str(each.artefact.task) for each in store.records() if each.artefact.key == KEY})

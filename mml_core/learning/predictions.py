@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from mml_core.learning.prediction_tables import (
     schema_of,
     to_table,
 )
+from mml_core.learning.statistics import Array
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +71,47 @@ class Predictions:
 def mask_type(output: TaskOutput) -> torch.dtype:
     """Return the smallest type that holds the class numbers of masks, and what they ignore."""
     return torch.uint8 if max(output.width - 1, output.ignore_index or 0) < 256 else torch.int32
+
+
+def by_name(names: Sequence[str]) -> Array:
+    """Return rows by their names; those of one name in the order they have."""
+    rows: Array = np.array(sorted(range(len(names)), key=lambda row: names[row]), dtype=np.int64)
+    return rows
+
+
+def taken(predictions: Predictions, rows: Array) -> Predictions:
+    """Return the predictions of some samples, in the order given."""
+    chosen = rows.tolist()
+    subjects = predictions.subject_ids
+    return replace(
+        predictions,
+        sample_ids=[predictions.sample_ids[row] for row in chosen],
+        outputs=_at(predictions.outputs, chosen),
+        targets=None if predictions.targets is None else _at(predictions.targets, chosen),
+        subject_ids=None if subjects is None else [subjects[row] for row in chosen],
+    )
+
+
+def _at(values: Tensor | list[Tensor], rows: list[int]) -> Tensor | list[Tensor]:
+    return values[rows] if isinstance(values, Tensor) else [values[row] for row in rows]
+
+
+def relabelled(first: Predictions, second: Predictions) -> list[str]:
+    """Return the samples whose targets differ; none where one has no targets. NaN is the same as NaN.
+
+    Args:
+        first: Predictions of one head.
+        second: Of the same samples in the same order.
+    """
+    one, other = first.targets, second.targets
+    if one is None or other is None:
+        return []
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        equal = (one == other) | (one.isnan() & other.isnan())
+        same = equal.reshape(len(equal), equal.shape[1:].numel()).all(1).tolist()
+    else:
+        same = [a.shape == b.shape and bool((a == b).all()) for a, b in zip(one, other, strict=True)]
+    return [name for name, is_same in zip(first.sample_ids, same, strict=True) if not is_same]
 
 
 def collect(
@@ -180,6 +223,11 @@ class Contents:
     splits: Mapping[str, int]
     folds: tuple[int, ...]
 
+    @property
+    def fold(self) -> int:
+        """Validation fold of the model, the first of several; -1 where it is of none."""
+        return self.folds[0] if self.folds else -1
+
 
 def contents_of(path: Path) -> Contents:
     """Look at a file of predictions without reading its outputs.
@@ -204,7 +252,7 @@ def _read(path: Path, columns: list[str] | None = None) -> tuple[TaskOutput, Any
         output = TaskOutput.from_json(msgspec.json.decode((table.schema.metadata or {})[b"mml"]))
     except FileNotFoundError as error:
         raise PredictionsError(f"Predictions {path} are not there; run the subroutine predict.") from error
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise PredictionsError(
             f"Predictions {path} cannot be read: {' '.join(str(error).split())}; predict again."
         ) from error

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mml_core.learning.metrics import NO_LABEL
+from mml_core.learning.options import is_number
 from mml_core.learning.outputs import CLASSIFICATION
 from mml_core.learning.probabilities import as_array, probabilities
 from mml_core.learning.scaling import CalibrationError
@@ -152,9 +153,7 @@ def checked_priors(given: object, classes: int, key: str) -> Array:
     Raises:
         CalibrationError: They are no probabilities above 0 of so many classes that sum to 1.
     """
-    numbers = isinstance(given, list) and all(
-        isinstance(each, (int, float)) and not isinstance(each, bool) for each in given
-    )
+    numbers = isinstance(given, list) and all(map(is_number, given))
     priors: Array = np.array(given if numbers else [], dtype=np.float64)
     if len(priors) != classes or not (priors > 0).all() or abs(priors.sum() - 1) > 1e-6:
         raise CalibrationError(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mml_core.errors import MMLError
+from mml_core.learning.outputs import MULTILABEL
+from mml_core.learning.probabilities import probabilities
 from mml_core.learning.statistics import Array
 
 TEMPERATURE, AFFINE, VECTOR, MATRIX = "temperature", "affine", "vector", "matrix"
@@ -107,8 +109,7 @@ def fit_label(method: str, logits: Array, shares: Array, *, l2: float) -> Scalin
 
     def loss(scaled: Array) -> tuple[float, Array]:
         value = (np.logaddexp(0.0, scaled) - wanted * scaled).mean()
-        found = np.exp(-np.logaddexp(0.0, -scaled))
-        return float(value), (found - wanted) / len(scaled)
+        return float(value), (probabilities(MULTILABEL, scaled) - wanted) / len(scaled)
 
     return _fit(VECTOR if method == AFFINE else method, logits[:, None], loss, l2=l2)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from mml_core.errors import near_matches
-from mml_core.learning.options import OptionError, require_known
+from mml_core.learning.options import OptionError, is_number, is_whole, require_known
 from mml_core.learning.outputs import TaskOutput
 
 if TYPE_CHECKING:
@@ -101,13 +101,13 @@ class EarlyStop:
         patience = given.get("patience")
         if patience is None:
             return None
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+        if not is_whole(patience, least=1):
             raise OptionError(
                 f"callbacks.early_stopping.patience is {patience!r}; a whole number from 1 is needed, or null"
                 " for no early stopping."
             )
         delta = given.get("min_delta", 0.0)
-        if isinstance(delta, bool) or not isinstance(delta, int | float) or not 0 <= delta < float("inf"):
+        if not is_number(delta) or not 0 <= delta < float("inf"):
             raise OptionError(f"callbacks.early_stopping.min_delta is {delta!r}; a number from 0 is needed.")
         return cls(**given)
 

@@ -221,3 +221,17 @@ def mean_known(values: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean: Array = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
     return mean
+
+
+def with_mean(values: Array, *, per_class: bool) -> Array:
+    """Return the mean of what is defined over classes, before their own values where they are asked for.
+
+    Args:
+        values: (classes, resamples).
+        per_class: Whether the values of classes are given, too.
+
+    Returns:
+        (1 + classes, resamples), or (1, resamples).
+    """
+    mean = mean_known(values)[None]
+    return np.concatenate([mean, values]) if per_class else mean

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mml_core.learning.statistics import Array, Statistic, Sums, beside, mean_known
+from mml_core.learning.statistics import Array, Statistic, Sums, beside, with_mean
 
 ROUNDING = 1e-12
 """Share of a sum of squares below which its difference from another is rounding."""
@@ -38,8 +38,7 @@ class ValueOutcome:
 
         def finished(sums: Array) -> Array:
             values = finish(*sums.reshape(len(terms) + 1, self.known.shape[1], -1))
-            mean = mean_known(values)[None]
-            return np.concatenate([mean, values]) if self.per_class else mean
+            return with_mean(values, per_class=self.per_class)
 
         return Sums(terms=beside(*terms, self.known), finish=finished)
 

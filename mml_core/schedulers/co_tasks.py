@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mml_core.errors import MMLError, near_matches
-from mml_core.learning.options import OptionError, plain, require_known
+from mml_core.learning.options import OptionError, is_number, is_whole, plain, require_known
 
 
 class CoTaskError(MMLError):
@@ -55,7 +55,7 @@ class CoTasks:
                 raise OptionError(f"mode.co_tasks.{name} must be a list of tasks, found {names!r}.")
         for name in ("draw", "seed"):
             value = given.get(name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            if value is not None and not is_whole(value, least=0):
                 raise OptionError(f"mode.co_tasks.{name} is {value!r}; a whole number from 0 is needed.")
         return cls(
             tasks=tuple(given.get("tasks") or ()),
@@ -108,8 +108,7 @@ def task_weights(config: Any, tasks: Collection[str]) -> dict[str, float]:
         if task not in tasks:
             hint = near_matches(str(task), tasks) or f" There are {', '.join(sorted(tasks))}."
             raise CoTaskError(f"mode.task_weights names '{task}', which no model of the run learns.{hint}")
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not math.isfinite(weight) or weight < 0:
+        if not is_number(weight) or not math.isfinite(weight) or weight < 0:
             raise OptionError(f"mode.task_weights.{task} is {weight!r}; a number from 0 is needed.")
     return {str(task): float(weight) for task, weight in given.items()}
 

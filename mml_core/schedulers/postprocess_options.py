@@ -11,7 +11,7 @@ from mml_core.learning.calibration import check_method
 from mml_core.learning.ensemble_weights import LEADING, MEAN, METHODS, Greedy
 from mml_core.learning.ensembles import AVERAGES
 from mml_core.learning.metrics import BY_TYPE
-from mml_core.learning.options import OptionError, choose, plain, require_known, section
+from mml_core.learning.options import OptionError, choose, is_number, plain, require_known, section
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.prior_shift import check_shiftable, checked_priors
 
@@ -47,7 +47,7 @@ class CalibrationOptions:
         config = section(mode, "calibration")
         require_known("mode.calibration", config, ("method", "l2", "priors", "source_priors"))
         method, l2 = str(config.get("method", "temperature")), config.get("l2", 1.0)
-        if isinstance(l2, bool) or not isinstance(l2, (int, float)) or not 0 <= l2 < math.inf:
+        if not is_number(l2) or not 0 <= l2 < math.inf:
             raise OptionError(f"mode.calibration.l2 must be a number from 0, found {l2!r}.")
         check_method(method, output)
         priors, source = (_of_task(config.get(key), output.task) for key in ("priors", "source_priors"))

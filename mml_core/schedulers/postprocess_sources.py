@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mml_core.errors import MMLError
 from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
 from mml_core.learning.ensembling import ALL_FOLDS
-from mml_core.learning.prediction_overview import Overview, overview
+from mml_core.learning.predictions import Contents, contents_of
 from mml_core.schedulers.holdouts import Holdout
 from mml_core.schedulers.postprocess_options import Choice
 
@@ -49,7 +49,7 @@ class Source:
     project: str
     path: str
     sha256: str
-    holds: Overview
+    holds: Contents
 
     @property
     def params(self) -> list[str]:
@@ -83,7 +83,7 @@ def find_sources(
         artefact = record.artefact
         if artefact.sha256 in sources:
             continue
-        holds = overview(ArtefactStore(project).verify(record))
+        holds = contents_of(ArtefactStore(project).verify(record))
         if holds.fold == ALL_FOLDS or (choice.folds is not None and holds.fold not in choice.folds):
             continue
         stem = _NUMBER.sub("", PurePosixPath(artefact.path).stem)
