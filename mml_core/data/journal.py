@@ -23,7 +23,7 @@ _Extent = Annotated[int, msgspec.Meta(ge=1)]
 
 class _Block(msgspec.Struct, frozen=True, kw_only=True):
     shapes: dict[str, list[list[_Extent]]]
-    sha256: dict[str, str]
+    checksums: dict[str, list[int]]
 
 
 class Journal:
@@ -85,7 +85,7 @@ class Journal:
                 marks = {name: writer.mark() for name, writer in self._writers.items()}
                 block = _Block(
                     shapes={name: shapes for name, (shapes, _) in marks.items()},
-                    sha256={name: sha256 for name, (_, sha256) in marks.items()},
+                    checksums={name: checksums for name, (_, checksums) in marks.items()},
                 )
                 self._file.write(msgspec.json.encode(block) + b"\n")
                 self._file.flush()
@@ -95,11 +95,11 @@ class Journal:
             block = msgspec.json.decode(line, type=_Block)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if not block.shapes.keys() == block.sha256.keys() == self._writers.keys():
+        if not block.shapes.keys() == block.checksums.keys() == self._writers.keys():
             return None
         found: dict[str, list[NDArray[Any]]] = {}
         for name, writer in self._writers.items():
-            samples = writer.left(block.shapes[name], block.sha256[name])
+            samples = writer.left(block.shapes[name], block.checksums[name])
             if samples is None:
                 return None
             found[name] = samples

@@ -10,7 +10,7 @@ import msgspec
 from mml_core.data.errors import DamagedStoreError
 from mml_core.storage.hashing import digest
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 
@@ -25,7 +25,6 @@ class Modality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         index: The file with offset and shape of each sample, where they differ.
         index_sha256: SHA-256 of that file.
         size: Bytes of ``file``.
-        sha256: SHA-256 of ``file``.
         chunk_bytes: Bytes of each chunk but the last.
         chunks: CRC-32 of each chunk.
     """
@@ -37,7 +36,6 @@ class Modality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     index: str | None = None
     index_sha256: str = ""
     size: int
-    sha256: str
     chunk_bytes: int
     chunks: list[int]
 

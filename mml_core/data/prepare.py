@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mml_core.data.errors import DamagedStoreError
+from mml_core.data.in_order import in_order
 from mml_core.data.journal import Journal, Sample
 from mml_core.data.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest
 from mml_core.data.prepared import is_current, source_of_pixels, store_folder
@@ -41,11 +40,6 @@ from mml_core.tasks.description import (
 )
 
 log = logging.getLogger(__name__)
-
-Done = TypeVar("Done")
-
-_AT_ONCE = 4
-"""Samples that a thread decodes before it hands them over: to wake another costs as much as a small image."""
 
 
 @dataclass(frozen=True)
@@ -184,14 +178,17 @@ def _write_store(
             name: stack.enter_context(ModalityWriter(folder, name, dtype)) for name, dtype in dtypes.items()
         }
         journal = stack.enter_context(Journal(journal_path, _identity(header, preprocessing), writers))
+
+        def take(done: tuple[Sample, _Measured]) -> None:
+            journal.add(done[0])
+            statistics.add(done[1])
+            advance(1)
+
         taken_up = 0
         for taken_up, sample in enumerate(journal.recover(), start=1):
             statistics.add(measured(taken_up - 1, sample)[1])
             advance(1)
-        for sample, found in _in_order(prepared, range(taken_up, len(samples)), workers):
-            journal.add(sample)
-            statistics.add(found)
-            advance(1)
+        in_order(prepared, range(taken_up, len(samples)), workers, take)
         modalities = {name: writer.finish() for name, writer in writers.items()}
     shutil.copyfile(samples.path, folder / SAMPLES_FILE)
     changes: dict[str, Any] = {"preprocessing": preprocessing.prep_id, "channels": channels}
@@ -265,25 +262,3 @@ class _Statistics:
         if has_masks(header):
             changes["class_counts"] = {str(index): int(count) for index, count in enumerate(self._pixels)}
         return changes
-
-
-def _in_order(work: Callable[[int], Done], rows: Sequence[int], workers: int) -> Iterator[Done]:
-    """Yield what ``work`` returns of each row, in order, computed by threads but a bounded number ahead."""
-    if workers <= 1:
-        yield from map(work, rows)
-        return
-
-    def all_of(part: Sequence[int]) -> list[Done]:
-        return [work(row) for row in part]
-
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[list[Done]]] = deque()
-        try:
-            for start in range(0, len(rows), _AT_ONCE):
-                pending.append(pool.submit(all_of, rows[start : start + _AT_ONCE]))
-                if len(pending) > workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -108,13 +108,12 @@ class FileSource:
         return self._preprocessing.mask(classes, outside=self._header.ignore_index or 0)
 
     def _file(self, name: str) -> Path:
-        parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts:
+        if name.startswith("/") or ".." in name.split("/"):
             raise ImageError(
                 f"Task '{self._header.name}' names the file {name!r}, which lies outside of its dataset "
                 f"{self._root}; it is not read: remove the task, or create it again."
             )
-        return self._root / parts
+        return self._root / name
 
 
 def read_bytes(path: Path) -> bytes:

@@ -23,7 +23,9 @@ from mml_core.tasks.description import TaskDescription, TaskHeader
 log = logging.getLogger(__name__)
 
 _SLAB = 1 << 20
-"""Pixels summed up at once: so many squares of 16 bit are below 2**53."""
+"""Pixels summed up at once: so many squares of 16 bit are below 2**53, which float64 holds."""
+_BLOCK = 1 << 8
+"""So many squares of 8 bit are below 2**24, which float32 holds."""
 
 
 class PixelSums(NamedTuple):
@@ -41,16 +43,24 @@ class PixelSums(NamedTuple):
 
     @classmethod
     def of(cls, image: NDArray[Any]) -> PixelSums:
-        """Sum up one image (C, H, W) of uint8 or uint16; exact, as float64 holds all sums of a slab."""
-        to_16_bit = 257 if image.dtype == np.uint8 else 1  # 255 * 257 == 65535: both scales end at 1
+        """Sum up one image (C, H, W) of uint8 or uint16; exact, as every sum of floats is a whole number."""
+        real, block = (np.float32, _BLOCK) if image.dtype == np.uint8 else (np.float64, _SLAB)
         flat = image.reshape(image.shape[0], -1)
-        sums, squares = [0] * len(flat), [0] * len(flat)
-        ones = np.ones(min(_SLAB, flat.shape[1]))
+        sums, squares = (np.zeros(len(flat), dtype=np.int64) for _ in range(2))
         for start in range(0, flat.shape[1], _SLAB):
-            for channel, values in enumerate(flat[:, start : start + _SLAB].astype(np.float64)):
-                sums[channel] += int(values @ ones[: len(values)]) * to_16_bit
-                squares[channel] += int(values @ values) * to_16_bit**2
-        return cls(sums, squares, flat.shape[1])
+            part = flat[:, start : start + _SLAB]
+            size = min(block, part.shape[1])
+            padded = np.empty((len(part), -(-part.shape[1] // size) * size), dtype=real)
+            padded[:, : part.shape[1]], padded[:, part.shape[1] :] = part, 0
+            blocks = padded.reshape(len(part), -1, size)
+            sums += (blocks @ np.ones(size, dtype=real)).astype(np.int64).sum(axis=1)
+            squares += np.einsum("cbp,cbp->cb", blocks, blocks).astype(np.int64).sum(axis=1)
+        to_16_bit = 257 if image.dtype == np.uint8 else 1  # 255 * 257 == 65535: both scales end at 1
+        return cls(
+            [n * to_16_bit for n in sums.tolist()],
+            [n * to_16_bit**2 for n in squares.tolist()],
+            flat.shape[1],
+        )
 
 
 class ChannelStatistics:

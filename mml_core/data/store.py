@@ -124,10 +124,6 @@ class SampleArray:
         """
         for chunk in range(len(self.entry.chunks)):
             self._verify_chunk(chunk)
-        if sha256_file(self.folder / self.entry.file) != self.entry.sha256:
-            raise DamagedStoreError(
-                self.folder, f"{self.entry.file} has another sha256 than it was written with"
-            )
 
     def _use(self, content: NDArray[np.uint8]) -> None:
         self._bytes = content
@@ -220,10 +216,6 @@ class Store:
         self.images.load()
         if self.masks is not None:
             self.masks.load()
-
-
-def _other_sha256(folder: Path, file: str) -> DamagedStoreError:
-    return DamagedStoreError(folder, f"{file} has another sha256 than it was written with")
 
 
 def stack(samples: list[NDArray[Any]], origin: str, allocate: Allocate = np.empty) -> NDArray[Any]:

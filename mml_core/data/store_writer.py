@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zlib
 from collections.abc import Sequence
@@ -39,12 +38,11 @@ class ModalityWriter:
         self._dtype = np.dtype(dtype)
         # What an earlier process left stays: some is taken up, and what is added overwrites the rest.
         self._file = os.fdopen(os.open(folder / f"{name}.bin", os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-        self._sha256 = hashlib.sha256()
         self._chunks: list[int] = []
         self._chunk_crc = 0
         self._extents: list[tuple[int, ...]] = []
         self._size = 0
-        self._marked = 0
+        self._marked = self._marked_chunks = 0
         self.unmarked_bytes = 0
         # The disk writes while images are decoded, or publication would have to wait for it.
         self._syncing = ThreadPoolExecutor(1)
@@ -72,24 +70,26 @@ class ModalityWriter:
         self._file.write(content.data)
         self._count(content, data.shape)
 
-    def mark(self) -> tuple[list[list[int]], str]:
+    def mark(self) -> tuple[list[list[int]], list[int]]:
         """Hand all that was added to the operating system.
 
         Returns:
-            Shapes of the samples since the last mark, and the SHA-256 of all bytes so far: what `left` needs.
+            Shapes of the samples since the last mark, and the checksums of the chunks that ended since, with
+            that of the one that has not ended: what `left` needs.
         """
         self._file.flush()
         self._sync()
         shapes = [list(extent[1:]) for extent in self._extents[self._marked :]]
-        self._marked, self.unmarked_bytes = len(self._extents), 0
-        return shapes, self._sha256.hexdigest()
+        checksums = [*self._chunks[self._marked_chunks :], self._chunk_crc]
+        self._marked, self._marked_chunks, self.unmarked_bytes = len(self._extents), len(self._chunks), 0
+        return shapes, checksums
 
-    def left(self, shapes: Sequence[Sequence[int]], sha256: str) -> list[NDArray[Any]] | None:
+    def left(self, shapes: Sequence[Sequence[int]], checksums: Sequence[int]) -> list[NDArray[Any]] | None:
         """The next samples in the file as an earlier writer left it, not counted as added yet.
 
         Args:
             shapes: Shapes of the samples.
-            sha256: Of all bytes of the file up to their end.
+            checksums: What `mark` gave with the shapes.
 
         Returns:
             The samples, or None where the file does not hold what was written.
@@ -98,9 +98,8 @@ class ModalityWriter:
         if self._size + sum(sizes) > os.fstat(self._file.fileno()).st_size:
             return None
         data = os.pread(self._file.fileno(), sum(sizes), self._size)
-        whole = self._sha256.copy()
-        whole.update(data)
-        if len(data) != sum(sizes) or whole.hexdigest() != sha256:
+        ended, begun = _checksums(data, self._size, self._chunk_crc)
+        if len(data) != sum(sizes) or [*ended, begun] != list(checksums):
             return None
         starts = np.cumsum([0, *sizes])
         return [
@@ -118,7 +117,7 @@ class ModalityWriter:
     def finish(self) -> Modality:
         """Close the file and return its entry for the manifest."""
         if self._size % CHUNK_BYTES:
-            self._end_chunk()
+            self._chunks.append(self._chunk_crc)
         self._file.truncate(self._size)
         if self._synced is not None:
             self._synced.result()
@@ -134,7 +133,6 @@ class ModalityWriter:
             index=index,
             index_sha256=index_sha256,
             size=self._size,
-            sha256=self._sha256.hexdigest(),
             chunk_bytes=CHUNK_BYTES,
             chunks=self._chunks,
         )
@@ -152,21 +150,33 @@ class ModalityWriter:
     def _count(self, content: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
         self._extents.append((self._size, *shape))
         self.unmarked_bytes += len(content)
-        self._sha256.update(content.data)
-        start = 0
-        while start < len(content):
-            part = content[start : start + CHUNK_BYTES - self._size % CHUNK_BYTES]
-            self._chunk_crc = zlib.crc32(part.data, self._chunk_crc)
-            self._size += len(part)
-            start += len(part)
-            if self._size % CHUNK_BYTES == 0:
-                self._end_chunk()
-
-    def _end_chunk(self) -> None:
-        self._chunks.append(self._chunk_crc)
-        self._chunk_crc = 0
+        ended, self._chunk_crc = _checksums(content.data, self._size, self._chunk_crc)
+        self._chunks += ended
+        self._size += len(content)
 
     def _write_index(self) -> tuple[str, str]:
         path = self._folder / f"{self._name}.index.npy"
         np.save(path, np.array(self._extents, dtype=np.int64), allow_pickle=False)
         return path.name, sha256_file(path)
+
+
+def _checksums(content: bytes | memoryview, offset: int, begun: int) -> tuple[list[int], int]:
+    """Go on with the CRC-32 of chunks.
+
+    Args:
+        content: What lies at ``offset`` of the file.
+        offset: Where the last chunk may have begun already.
+        begun: The checksum of that chunk so far.
+
+    Returns:
+        The checksums of the chunks that end in the content, and of the one that does not.
+    """
+    view, ended, start = memoryview(content), [], 0
+    while start < len(view):
+        part = view[start : start + CHUNK_BYTES - offset % CHUNK_BYTES]
+        begun = zlib.crc32(part, begun)
+        start, offset = start + len(part), offset + len(part)
+        if offset % CHUNK_BYTES == 0:
+            ended.append(begun)
+            begun = 0
+    return ended, begun

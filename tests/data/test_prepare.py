@@ -16,6 +16,7 @@ from mml_core.data.errors import ChangedSourceError
 from mml_core.data.prepare import prepare_task
 from mml_core.data.prepared import find_store
 from mml_core.data.preprocessing import SHIPPED, Preprocessing
+from mml_core.data.statistics import PixelSums
 from mml_core.data.store import Store
 from mml_core.storage.leases import Lease, LeaseHeldError
 from mml_core.tasks.description import TaskDescription, TaskType
@@ -43,6 +44,18 @@ def test_a_preprocessed_task_is_found_by_the_index(make_task) -> None:
     assert found.preprocessing == prep_id
     found.verify()
     assert found.samples.column("sample_id").equals(task.samples.column("sample_id"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("extent", [(1, 1), (16, 16), (7, 9), (1025, 1025)])
+def test_sums_over_the_brightest_pixels_are_exact(dtype, extent) -> None:
+    image = np.full((2, *extent), np.iinfo(dtype).max, dtype=dtype)
+    image[:, 0, 0] -= 1
+    pixels, unit = extent[0] * extent[1], 257 if dtype is np.uint8 else 1
+    expected = PixelSums(
+        [65535 * pixels - unit] * 2, [65535**2 * (pixels - 1) + (65535 - unit) ** 2] * 2, pixels
+    )
+    assert PixelSums.of(image) == expected
 
 
 def test_the_header_states_the_statistics_of_the_preprocessed_training_samples(make_task) -> None:

@@ -117,7 +117,7 @@ def test_what_a_loss_of_power_cut_off_is_decoded_again(pair, file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{}", "[1]", '{"shapes": {"image": [[1, -5, 3]]}, "sha256": {"image": "1"}}', "\x80"]
+    "line", ["{}", "[1]", '{"shapes": {"image": [[1, -5, 3]]}, "checksums": {"image": [1]}}', "\x80"]
 )
 def test_a_journal_with_a_line_of_something_else_is_read_up_to_there(pair, line: str) -> None:
     task, expected = pair
