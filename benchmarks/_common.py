@@ -112,6 +112,23 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{min(values):.{digits}f} to {max(values):.{digits}f} in {len(values)}"
 
 
+def environment_in(folder: Path, *dropped: str, **more: str) -> dict[str, str]:
+    """Return the environment of commands whose data and results lie in a folder; nothing else is set of mml.
+
+    Args:
+        folder: Gets ``data`` and ``results``.
+        *dropped: What the names of further variables that are left out begin with.
+        **more: Variables that are set besides.
+    """
+    left_out = ("MML_", *dropped)
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(left_out)},
+        "MML_DATA_PATH": str(folder / "data"),
+        "MML_RESULTS_PATH": str(folder / "results"),
+        **more,
+    }
+
+
 def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> str:
     """Run a command that has to succeed and return its standard output."""
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)

@@ -9,7 +9,6 @@ children are added up every 20 ms; pages that several map count once. Runs alter
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
-from _common import Figure, report, run, spread
+from _common import Figure, environment_in, report, run, spread
 from _images import install_images, noise
 
 from mml_core.data.prepare import prepare_task
@@ -78,12 +77,7 @@ def measure(samples: int, workers: int, runs: int, folder: Path) -> Iterator[Fig
     data = folder / "data"
     task = install_images(data, "photos", noise(2 * samples, SIZE), ".png", CLASSES)
     prepare_task(task, SHIPPED["none"])
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MML_")},
-        "MML_DATA_PATH": str(data),
-        "MML_RESULTS_PATH": str(folder / "results"),
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = environment_in(folder, OMP_NUM_THREADS="1")
     pixels = data / "preprocessed" / "none" / "photos" / "image.bin"
     bare = [sys.executable, "-c", BARE, str(pixels), *map(str, (SIZE, BATCH, workers))]
     settings = ["arch.name=ResNet18", "preprocessing=none", "trainer.max_epochs=1", "trainer.accelerator=cpu"]

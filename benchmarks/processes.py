@@ -10,7 +10,6 @@ by a pilot stand beside two bare sequences of write, fsync, link, unlink, fsync 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from _common import Figure, bare_sequence, interleaved, report, run, spread
+from _common import Figure, bare_sequence, environment_in, interleaved, report, run, spread
 from omegaconf import OmegaConf
 
 from mml_core.plugins import PluginManager
@@ -83,12 +82,7 @@ class Pilots(AbstractBaseScheduler):
 
 def training(folder: Path, pairs: int) -> Iterator[Figure]:
     """Yield how long eight training steps take on two workers, over one after the other."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "MML_DATA_PATH": str(folder / "data"),
-        "MML_RESULTS_PATH": str(folder / "results"),
-    }
+    environment = environment_in(folder, OMP_NUM_THREADS="1")
     mml = str(Path(sys.executable).with_name("mml"))
     settings = ["--tasks", "digits", "preprocessing=size32"]
     run([mml, "run", "--mode=create", "--tasks", "digits", f"mode.num_folds={FOLDS}"], environment)
@@ -117,13 +111,7 @@ def fresh_processes(folder: Path) -> Iterator[Figure]:
     """Yield what an empty step in a fresh process costs once the fork server is warm."""
     site = folder / "site"
     FakeDistribution.plugin("empty", PLUGIN, files={"scheduler.py": SCHEDULER}).write(site)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(site),
-        "MML_DATA_PATH": str(folder / "data"),
-        "MML_RESULTS_PATH": str(folder / "results"),
-    }
+    environment = environment_in(folder, OMP_NUM_THREADS="1", PYTHONPATH=str(site))
     mml = str(Path(sys.executable).with_name("mml"))
     gaps = {}
     for executor in ("sequential", "processes"):

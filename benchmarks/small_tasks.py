@@ -9,14 +9,13 @@ the bare loop per task: what starts only once is not counted, what grows with th
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from _common import Figure, report, run, seconds
+from _common import Figure, environment_in, report, run, seconds
 from _images import install_images, noise, training_config
 from torch import nn
 
@@ -58,12 +57,7 @@ def measure(number: int, folder: Path) -> Iterator[Figure]:
         install_images(data, f"task_{place:04d}", noise(IMAGES, SIZE, place), ".png")
         for place in range(number)
     ]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MML_")},
-        "MML_DATA_PATH": str(data),
-        "MML_RESULTS_PATH": str(folder / "results"),
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = environment_in(folder, OMP_NUM_THREADS="1")
     mml = [str(Path(sys.executable).with_name("mml")), "run", *SETTINGS]
     names = [task.name for task in tasks]
 

@@ -9,7 +9,6 @@ by the warm-up, as where mml is installed, in a folder of the benchmark.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from _common import Figure, interleaved, report, run, spread
+from _common import Figure, environment_in, interleaved, report, run, spread
 
 AIMS: dict[tuple[str, ...], float | None] = {
     ("--version",): 100,
@@ -54,14 +53,12 @@ def prepare(folder: Path, distributions: int) -> dict[str, str]:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: filler-{number:03d}\nVersion: 1.0\n")
         (info / "RECORD").write_text("")
         (info / "entry_points.txt").write_text(f"[console_scripts]\nfiller-{number:03d} = filler:main\n")
-    dropped = ("MML_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(dropped)},
-        "PYTHONPATH": str(site),
-        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
-        "MML_DATA_PATH": str(folder / "data"),
-        "MML_RESULTS_PATH": str(folder / "results"),
-    }
+    return environment_in(
+        folder,
+        "PYTHONDONTWRITEBYTECODE",
+        PYTHONPATH=str(site),
+        PYTHONPYCACHEPREFIX=str(folder / "bytecode"),
+    )
 
 
 def measure(pairs: int, environment: dict[str, str]) -> Iterator[Figure]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import sys
@@ -21,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from _common import Figure, report, run, spread
+from _common import Figure, environment_in, report, run, spread
 
 TASK = "digits"
 SETTINGS = ["preprocessing=size32", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
@@ -31,6 +30,7 @@ Cost = dict[str, float]
 PROBE = """
 import gc, json, sys, time
 wall, cpu = time.perf_counter(), time.process_time()
+import mml_core  # first, as in the command: the others may miss torchvision's operators
 import torch, lightning.pytorch, monai.networks.nets.resnet
 spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 if len(sys.argv) == 2:
@@ -50,10 +50,10 @@ def timed(owner, name):
             spent["cpu"] += time.process_time() - cpu
     setattr(owner, name, measured)
 
-import mml_core.learning.predictions
+import mml_core.learning.evaluation
 timed(lightning.pytorch.Trainer, "fit")
 timed(lightning.pytorch.Trainer, "predict")
-timed(mml_core.learning.predictions, "evaluate")
+timed(mml_core.learning.evaluation, "measure")
 from mml_core.cli.main import main
 _, target, *sys.argv[1:] = sys.argv
 code = main()
@@ -108,12 +108,7 @@ def less(cost: Cost, other: Cost) -> Cost:
 
 def prepare(folder: Path) -> dict[str, str]:
     """Create the task and its store, and return the environment of the runs."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MML_")},
-        "MML_DATA_PATH": str(folder / "data"),
-        "MML_RESULTS_PATH": str(folder / "results"),
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = environment_in(folder, OMP_NUM_THREADS="1")
     mml = str(Path(sys.executable).with_name("mml"))
     for mode, *settings in (["create", f"mode.num_folds={FOLDS}"], ["preprocess", SETTINGS[0]]):
         run([mml, "run", f"--mode={mode}", f"--tasks={TASK}", *settings], environment)

@@ -8,7 +8,8 @@ of the data folder. The exit code is 1 where something is shared.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,12 +78,6 @@ def run(args: argparse.Namespace) -> int:
 def _hash(tasks: Sequence[TaskDescription], cache: HashCache) -> dict[str, Hashes]:
     from mml_core.data.progress import progress
 
-    hashes: dict[str, Any] = {}
-    for task in tasks:
-        missing = cache.missing(task)
-        if missing:
-            with progress(f"hashing the images of {task.name}", missing) as advance:
-                hashes[task.name] = cache.get(task, advance)
-        else:
-            hashes[task.name] = cache.get(task)
-    return hashes
+    return {
+        task.name: cache.get(task, partial(progress, f"hashing the images of {task.name}")) for task in tasks
+    }

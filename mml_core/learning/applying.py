@@ -37,10 +37,6 @@ class UnequalModelsError(MMLError):
     """Models cannot be averaged: they put out different things, or take different images."""
 
 
-class UnfitImageError(MMLError):
-    """A network cannot take an image, or puts out no numbers for it."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Applied:
     """What models made of images.

@@ -113,6 +113,11 @@ def chosen_blueprint(cfg: Any, struct: TaskStruct) -> Blueprint | None:
     return Blueprint(path=path, groups={key: stored[key] for key in keys})
 
 
+def with_blueprint(cfg: Any, blueprint: Blueprint | None) -> Any:
+    """Return the config, with what a blueprint replaces where there is one."""
+    return cfg if blueprint is None else blueprint.over(cfg)
+
+
 def load_blueprint(path: Path) -> dict[str, dict[str, Any]]:
     """Read the groups of a blueprint or of a stored pipeline; plain values only.
 

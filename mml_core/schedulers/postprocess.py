@@ -198,11 +198,12 @@ class PostprocessScheduler(AbstractBaseScheduler):
 
     def before_finishing_hook(self) -> None:
         """Show what changed, and where every file is."""
-        from mml_core.schedulers.postprocess_evaluation import print_changes, print_files
+        from mml_core.schedulers.postprocess_evaluation import print_changes
+        from mml_core.schedulers.tables import show_files
 
         combined = self.results.by_method("ensemble_task")
         self.return_value = print_changes([*self.results.by_method("compare_calibrated"), *combined])
-        print_files([*self.results.by_method("calibrate_fold"), *combined], self.fm.project_path)
+        show_files([*self.results.by_method("calibrate_fold"), *combined], self.fm.project_path)
 
     def _compared(
         self,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL
 from mml_core.schedulers.tables import show
-from mml_core.schedulers.train_report import braced
 
 if TYPE_CHECKING:
     from mml_core.learning.evaluation_options import EvaluationOptions
@@ -100,21 +98,6 @@ def print_changes(compared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         columns = ["task", "done", "split", "metric", "before", "after", "change", "of"]
         show(rows, columns, title=f"Before and after{interval}")
     return returned
-
-
-def print_files(made: Sequence[Mapping[str, Any]], project: Path) -> None:
-    """Print where the files are that steps returned.
-
-    Args:
-        made: What they returned, with ``task`` and ``files``.
-        project: The project's folder; paths are shown relative to it.
-    """
-    places: dict[tuple[str, str], list[str]] = {}
-    for result in made:
-        for key, path in result["files"].items():
-            places.setdefault((result["task"], key), []).append(Path(path).relative_to(project).as_posix())
-    rows = [{"task": task, "key": key, "files": braced(paths)} for (task, key), paths in places.items()]
-    show(rows, ["task", "key", "files"], title=f"Files in {project}")
 
 
 def _number(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Rows = Sequence[Mapping[str, Any]]
@@ -30,6 +31,21 @@ def show(
         _show_boxes(rows, columns, title)
     else:
         _show_plain(rows, columns, title)
+
+
+def show_files(made: Rows, project: Path) -> None:
+    """Print where the files are that steps made, one row per task and key.
+
+    Args:
+        made: What the steps returned, with ``task`` and ``files``: key → path.
+        project: The project's folder; paths in it are shown relative to it.
+    """
+    places: dict[tuple[str, str], list[str]] = {}
+    for result in made:
+        for key, path in result["files"].items():
+            places.setdefault((str(result["task"]), key), []).append(_below(path, project))
+    rows = [{"task": task, "key": key, "files": _braced(paths)} for (task, key), paths in places.items()]
+    show(rows, ["task", "key", "files"], title=f"Files in {project}")
 
 
 def text_of(value: Any) -> str:
@@ -68,3 +84,24 @@ def _show_plain(rows: Rows, columns: Sequence[str], title: str) -> None:
         print(f"{title}:")
     for line in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _braced(paths: Sequence[str]) -> str:
+    """Return paths as one word a shell expands: what differs stands in braces."""
+    if len(paths) == 1:
+        return paths[0]
+    start = _common_start(paths)
+    end = _common_start([path[len(start) :][::-1] for path in paths])[::-1]
+    middles = [path[len(start) : len(path) - len(end)] for path in paths]
+    return f"{start}{{{','.join(middles)}}}{end}"
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    shortest = min(texts, key=len)
+    length = next((at for at in range(len(shortest)) if len({text[at] for text in texts}) > 1), len(shortest))
+    return shortest[:length]
+
+
+def _below(path: str, project: Path) -> str:
+    place = Path(path)
+    return place.relative_to(project).as_posix() if place.is_relative_to(project) else str(place)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from mml_core.learning.options import plain
-from mml_core.schedulers.blueprints import chosen_blueprint, write_blueprint
+from mml_core.schedulers.blueprints import Blueprint, chosen_blueprint, with_blueprint, write_blueprint
 from mml_core.schedulers.holdouts import Holdout
 from mml_core.schedulers.predicting import predict_learnt, predict_other
 from mml_core.schedulers.train_choices import check_predictions, newest_model, predictions_path
@@ -84,9 +84,9 @@ class TrainScheduler(TrainPlanning):
         """
         struct = self.get_struct(task)
         partners = [self.get_struct(name) for name in co_tasks]
-        holdout = Holdout(fold=fold, outer=outer)
-        data: Any = self._data_of(self._cfg_of(struct), [struct, *partners], holdout)
-        tuned = self.lightning_tune(self._model_for(struct, fold, data, partners), data)
+        cfg, holdout = self._cfg_of(struct), Holdout(fold=fold, outer=outer)
+        data: Any = self._data_of(cfg, [struct, *partners], holdout)
+        tuned = self.lightning_tune(self._model_for(cfg, struct, fold, data, partners), data)
         log.info("%s: tuned %s", task, tuned)
         return {"task": task, "tuned": tuned.to_json()}
 
@@ -98,11 +98,12 @@ class TrainScheduler(TrainPlanning):
 
         struct = self.get_struct(task)
         partners = [self.get_struct(name) for name in co_tasks]
-        training = self._training(struct, Holdout(fold=fold, outer=outer), partners)
+        blueprint = chosen_blueprint(self.cfg, struct)
+        training = self._training(struct, Holdout(fold=fold, outer=outer), partners, blueprint)
         self.before_training(training)
         training.fit()
         self.after_training(training)
-        cfg, blueprint = self._cfg_of(struct), chosen_blueprint(self.cfg, struct)
+        cfg = with_blueprint(self.cfg, blueprint)
         pipeline = pipeline_of(cfg, struct, *partners)
         stored = training.store(self.fm, pipeline, self.step_id)
         if self.cfg.mode.get("write_blueprint"):
@@ -206,11 +207,11 @@ class TrainScheduler(TrainPlanning):
 
     def _new_model(self, struct: TaskStruct, fold: int) -> MMLModule:
         """Make what is trained on a task while ``fold`` validates."""
-        return self._new_joint_model(struct)
+        return self._new_joint_model(self._cfg_of(struct), struct)
 
-    def _new_joint_model(self, struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
+    def _new_joint_model(self, cfg: Any, struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
         """Make what is trained on a task and its co-tasks."""
-        model = self.create_model(struct, *co_tasks, cfg=self._cfg_of(struct))
+        model = self.create_model(struct, *co_tasks, cfg=cfg)
         if co_tasks and model.recipe is not None:
             weights = plain(self.cfg.mode.get("task_weights")) or {}
             mine = {name: float(weights[name]) for name in model.outputs if name in weights}
@@ -219,25 +220,32 @@ class TrainScheduler(TrainPlanning):
 
     def _model_for(
         self,
+        cfg: Any,
         struct: TaskStruct,
         fold: int,
         data: MMLDataModule | JointDataModule,
         co_tasks: Sequence[TaskStruct],
     ) -> MMLModule:
-        model = self._new_joint_model(struct, *co_tasks) if co_tasks else self._new_model(struct, fold)
+        model = self._new_joint_model(cfg, struct, *co_tasks) if co_tasks else self._new_model(struct, fold)
         fit_targets(model, data)
         return model
 
-    def _training(self, struct: TaskStruct, holdout: Holdout, co_tasks: Sequence[TaskStruct]) -> Training:
+    def _training(
+        self,
+        struct: TaskStruct,
+        holdout: Holdout,
+        co_tasks: Sequence[TaskStruct],
+        blueprint: Blueprint | None,
+    ) -> Training:
         from mml_core.learning.best_weights import BestWeights
         from mml_core.learning.history import History
         from mml_core.learning.tuning import Tuned, apply
 
-        cfg, blueprint = self._cfg_of(struct), chosen_blueprint(self.cfg, struct)
+        cfg = with_blueprint(self.cfg, blueprint)
         if blueprint is not None:
             log.info("%s: takes %s from %s", struct.name, ", ".join(blueprint.groups), blueprint.path)
         data = self._data_of(cfg, [struct, *co_tasks], holdout)
-        model = self._model_for(struct, holdout.fold, data, co_tasks)
+        model = self._model_for(cfg, struct, holdout.fold, data, co_tasks)
         for found in self.results.by_method("tune_task"):
             if found["task"] == struct.name:
                 apply(Tuned(**found["tuned"]), model, data)

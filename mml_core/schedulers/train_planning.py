@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.learning.options import OptionError, plain, section
-from mml_core.schedulers.blueprints import chosen_blueprint
+from mml_core.schedulers.blueprints import chosen_blueprint, with_blueprint
 from mml_core.schedulers.co_tasks import CoTasks, task_weights
 from mml_core.schedulers.holdouts import Holdout, holdouts
 from mml_core.schedulers.joint_data import create_data
@@ -140,8 +140,7 @@ class TrainPlanning(AbstractBaseScheduler):
 
     def _cfg_of(self, struct: TaskStruct) -> Any:
         """The config, with what a blueprint of the task replaces."""
-        blueprint = chosen_blueprint(self.cfg, struct)
-        return self.cfg if blueprint is None else blueprint.over(self.cfg)
+        return with_blueprint(self.cfg, chosen_blueprint(self.cfg, struct))
 
     @property
     def _run_dir(self) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mml_core.learning.results import summarise
-from mml_core.schedulers.tables import show
+from mml_core.schedulers.tables import show, show_files
 
 Result = Mapping[str, Any]
 Summary = Mapping[str, tuple[float, float, int]]
@@ -51,7 +51,8 @@ def print_report(tested: Sequence[Result], made: Sequence[Result], project: Path
         unused = [name for name in ("outer fold",) if all(row[name] == "-" for row in rows)]
         columns = ["task", "metric", *(name for name in REPORTED.values() if name not in unused), "folds"]
         show(rows, columns, title=_title(tested))
-    show(_file_rows(made, tasks, project), ["task", "key", "files"], title=f"Files in {project}")
+    order = {task: position for position, task in enumerate(tasks)}
+    show_files(sorted(made, key=lambda result: order[str(result["task"])]), project)
     return returned
 
 
@@ -81,36 +82,3 @@ def _value(mean: float, std: float, metric: str, split: str, folds: Sequence[Res
     if bounds is None or not all(map(math.isfinite, bounds)):
         return f"{mean:.4f}"
     return f"{mean:.4f} [{bounds[0]:.4f}, {bounds[1]:.4f}]"
-
-
-def _file_rows(made: Sequence[Result], tasks: Sequence[str], project: Path) -> list[dict[str, str]]:
-    places: dict[tuple[str, str], list[str]] = {}
-    for result in made:
-        for key, path in result["files"].items():
-            places.setdefault((str(result["task"]), key), []).append(_below(path, project))
-    order = {task: position for position, task in enumerate(tasks)}
-    return [
-        {"task": task, "key": key, "files": braced(paths)}
-        for (task, key), paths in sorted(places.items(), key=lambda entry: order[entry[0][0]])
-    ]
-
-
-def braced(paths: Sequence[str]) -> str:
-    """Return paths as one word a shell expands: what differs stands in braces."""
-    if len(paths) == 1:
-        return paths[0]
-    start = _common_start(paths)
-    end = _common_start([path[len(start) :][::-1] for path in paths])[::-1]
-    middles = [path[len(start) : len(path) - len(end)] for path in paths]
-    return f"{start}{{{','.join(middles)}}}{end}"
-
-
-def _common_start(texts: Sequence[str]) -> str:
-    shortest = min(texts, key=len)
-    length = next((at for at in range(len(shortest)) if len({text[at] for text in texts}) > 1), len(shortest))
-    return shortest[:length]
-
-
-def _below(path: str, project: Path) -> str:
-    place = Path(path)
-    return place.relative_to(project).as_posix() if place.is_relative_to(project) else str(place)

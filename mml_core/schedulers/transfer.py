@@ -195,15 +195,15 @@ class TransferScheduler(TrainScheduler):
         origin = training.model.started_from
         return {"transfer": origin} if origin else {}
 
-    def _new_joint_model(self, struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
+    def _new_joint_model(self, cfg: Any, struct: TaskStruct, *co_tasks: TaskStruct) -> MMLModule:
         from mml_core.learning.factory import pipeline_of
         from mml_core.learning.transferring import Source
 
-        model = super()._new_joint_model(struct, *co_tasks)
+        model = super()._new_joint_model(cfg, struct, *co_tasks)
         chosen_before = (self.results.by_method(name) for name in ("choose_source", "name_source"))
         for chosen in chain.from_iterable(chosen_before):  # none, where this is the pretraining
             source = Source.load(chosen["task"], Path(chosen["pipeline"]), Path(chosen["weights"]))
-            taken = self._start(model, pipeline_of(self._cfg_of(struct), struct, *co_tasks), source)
+            taken = self._start(model, pipeline_of(cfg, struct, *co_tasks), source)
             log.log(logging.INFO if taken.fits else logging.WARNING, "%s: %s", struct.name, taken)
             model.started_from = {"source": chosen, **taken.to_json()}
         return model

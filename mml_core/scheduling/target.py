@@ -12,7 +12,6 @@ from mml_core.scheduling.base import AbstractBaseScheduler
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
-    from mml_core.plugins.registry import Contribution
 
 
 class SchedulerTargetError(MMLError):
@@ -47,16 +46,6 @@ def scheduler_class(cfg: DictConfig, plugins: PluginManager) -> type[AbstractBas
             f"mode.scheduler._target_ '{target}' is {found!r}; a subclass of AbstractBaseScheduler is needed."
         )
     return found
-
-
-def _registered(target: str, mode: str, plugins: PluginManager) -> Contribution[Any] | None:
-    """Return the record of a scheduler, that of the mode where several point at it."""
-
-    def dotted(reference: str) -> str:
-        return reference.replace(":", ".")
-
-    found = [item for item in plugins.schedulers.items() if dotted(item.record.target) == dotted(target)]
-    return min(found, key=lambda item: mode not in (item.name, item.qualified), default=None)
 
 
 def executor_class(cfg: DictConfig, plugins: PluginManager) -> Any:

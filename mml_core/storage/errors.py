@@ -44,10 +44,6 @@ class NoHardLinksError(WriteFailedError):
         super().__init__(path, cause, advice="this file system has no hard links: put the results elsewhere")
 
 
-class DamagedFileError(MMLError):
-    """A file exists but is not what was written to it."""
-
-
 @contextmanager
 def named_failures(path: Path) -> Iterator[None]:
     """Turn what a full, broken or read-only disk raises into one line that names ``path``.

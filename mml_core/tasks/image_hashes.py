@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ RECORD = np.dtype([("hash", "<u8"), ("thumbnail", "u1", (THUMBNAIL, THUMBNAIL))]
 
 Hashes = NDArray[np.void]
 Progress = Callable[[int], None]
+OpenProgress = Callable[[int], AbstractContextManager[Progress]]
+Chunk = tuple[range, Path, Hashes | None]
 
 _SIDE = 32
 _LOW = slice(1, 9)
@@ -77,7 +79,7 @@ class HashCache:
 
     def missing(self, task: TaskDescription) -> int:
         """Return how many images of a task have no hash yet."""
-        return sum(len(rows) for rows, path in self._chunks(task) if _load(path, len(rows)) is None)
+        return _count_missing(self._load_all(task))
 
     def cached(self, task: TaskDescription) -> Hashes | None:
         """Return the hashes of the samples of a task, (N,), or None where one is missing."""
@@ -89,24 +91,30 @@ class HashCache:
             parts.append(part)
         return self._of_samples(task, parts)
 
-    def get(self, task: TaskDescription, progress: Progress | None = None) -> Hashes:
+    def get(self, task: TaskDescription, progress: OpenProgress | None = None) -> Hashes:
         """Return the hashes of the samples of a task, (N,); those that are missing are made, in threads.
 
         An image that cannot be read has zeros, and resembles none.
 
         Args:
             task: The task, with its tags.
-            progress: Called with how many more images have been hashed.
+            progress: Called with how many images are to be hashed, where there are any; what it yields, with
+                how many more have been.
         """
+        chunks = self._load_all(task)
+        missing = _count_missing(chunks)
         parts = []
-        for rows, path in self._chunks(task):
-            part = _load(path, len(rows))
-            if part is None:
-                part = _make(task, rows, progress)
-                with suppress(OSError):  # a cache that cannot be written costs time, nothing else
-                    _save(path, part)
-            parts.append(part)
+        with progress(missing) if progress is not None and missing else nullcontext() as advance:
+            for rows, path, part in chunks:
+                if part is None:
+                    part = _make(task, rows, advance)
+                    with suppress(OSError):  # a cache that cannot be written costs time, nothing else
+                        _save(path, part)
+                parts.append(part)
         return self._of_samples(task, parts)
+
+    def _load_all(self, task: TaskDescription) -> list[Chunk]:
+        return [(rows, path, _load(path, len(rows))) for rows, path in self._chunks(task)]
 
     def _chunks(self, task: TaskDescription) -> Iterator[tuple[range, Path]]:
         """Yield ranges of rows of the table on disk, and the file that holds their hashes."""
@@ -118,6 +126,10 @@ class HashCache:
     @staticmethod
     def _of_samples(task: TaskDescription, parts: Sequence[Hashes]) -> Hashes:
         return np.concatenate([np.empty(0, dtype=RECORD), *parts])[task.samples.rows_on_disk]
+
+
+def _count_missing(chunks: Sequence[Chunk]) -> int:
+    return sum(len(rows) for rows, _, part in chunks if part is None)
 
 
 def _make(task: TaskDescription, rows: range, progress: Progress | None) -> Hashes:

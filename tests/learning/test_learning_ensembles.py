@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from mml_core.learning.ensemble_weights import Greedy, scores_of, select_greedily, weights_by_score
-from mml_core.learning.ensembles import EnsembleError, aligned, combined, joined, taken
+from mml_core.learning.ensembles import EnsembleError, aligned, combined, joined
 from mml_core.learning.evaluation import evaluate
 from mml_core.learning.outputs import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, TaskOutput
-from mml_core.learning.predictions import Predictions
+from mml_core.learning.predictions import Predictions, taken
 from mml_core.learning.probabilities import probabilities
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from mml_core.learning.layers import layers_of
+from mml_core.learning.layers import Layer, layers_of
 
 Order = Iterator[tuple[str, ...]]
 
@@ -27,16 +27,15 @@ def layer_groups(net: Any) -> list[tuple[str, ...]]:
     if order is None:
         return [layer.prefixes for layer in layers_of(net)]
     trained = [name for name, _ in inner.named_parameters()]
-    groups = [tuple(part for part in group if _any_in(trained, part)) for group in order(inner)]
+    groups = [
+        tuple(part for part in group if any(map(Layer(prefixes=(part,)).holds, trained)))
+        for group in order(inner)
+    ]
     groups = [group for group in groups if group]
-    held = [part for group in groups for part in group]
-    rest = tuple(name for name in trained if not any(_any_in([name], part) for part in held))
+    known = Layer(prefixes=tuple(part for group in groups for part in group))
+    rest = tuple(name for name in trained if not known.holds(name))
     groups[0] += rest
     return [tuple(prefix + part for part in group) for group in groups]
-
-
-def _any_in(names: list[str], part: str) -> bool:
-    return any(name == part or name.startswith(f"{part}.") for name in names)
 
 
 def _each(net: nn.Module, *lists: str) -> Order:

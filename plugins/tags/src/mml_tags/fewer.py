@@ -47,7 +47,6 @@ def apply_shrink_train(task: TaskDescription, amount_of_samples: str, *, seed: i
     kept = order.first(amount(amount_of_samples, "shrink_train", len(order.rows)))
     trains = np.zeros(len(task.samples), dtype=bool)
     trains[kept] = True
-    folds = task.samples.numpy("fold")[kept]
     written = f"shrink_train?{amount_of_samples}"
     folds = task.samples.numpy("fold")[kept]
     if task.num_folds > 1 and len(np.unique(folds)) == 1:

@@ -1,13 +1,15 @@
-"""The small table and the PNG files that the creators of this package write into their datasets."""
+"""The small table and the PNG files that creators and importers of this package write into datasets."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 TABLE = "samples.csv"
 
@@ -26,8 +28,8 @@ def read_table(folder: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a grey (H, W) or colour (H, W, 3) image."""
+def write_png(path: Path, image: NDArray[np.uint8 | np.uint16]) -> None:
+    """Write a grey (H, W) image, or a colour (H, W, 3) one of uint8."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)

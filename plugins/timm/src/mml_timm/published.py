@@ -38,7 +38,7 @@ def fetch(net: nn.Module) -> Path:
         HubError: There are none, or they are not in the cache and cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
     config: Any = net.pretrained_cfg
     name = ".".join(part for part in (config.get("architecture"), config.get("tag")) if part)
@@ -56,9 +56,7 @@ def fetch(net: nn.Module) -> Path:
     for file in (wanted,) if wanted else FILES:
         try:
             return Path(hf_hub_download(repository, file))
-        except LocalEntryNotFoundError as error:
-            problem = problem or error
-        except EntryNotFoundError as error:
+        except EntryNotFoundError as error:  # LocalEntryNotFoundError is one, and an OSError, too
             problem = problem or error
         except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
             problem = error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.tasks.errors import CreationError
+from mml_tasks.tables import write_png
 
 if TYPE_CHECKING:
     from mml_core.tasks.builder import TaskBuilder
@@ -123,11 +124,9 @@ def put_image(builder: TaskBuilder, pixels: Any, name: str) -> str:
     as_png = array.ndim == 2 or (array.dtype == np.uint8 and array.shape[2] == 3)
     place = f"{name}.png" if as_png else f"{name}.npy"
     target = builder.dataset_root / place
-    target.parent.mkdir(parents=True, exist_ok=True)
     if as_png:
-        from PIL import Image
-
-        Image.fromarray(array).save(target, format="PNG")
+        write_png(target, array)
     else:
+        target.parent.mkdir(parents=True, exist_ok=True)
         np.save(target, array, allow_pickle=False)
     return place
