@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from mml_core.config.locations import resolve_locations as resolve_locations
     from mml_core.errors import MMLError as MMLError
     from mml_core.files.manager import MMLFileManager as MMLFileManager
+    from mml_core.notebook.model import Model as Model
+    from mml_core.notebook.model import Prediction as Prediction
+    from mml_core.notebook.project import Project as Project
+    from mml_core.notebook.project import open_project as open_project
+    from mml_core.notebook.runs import continue_run as continue_run
+    from mml_core.notebook.runs import plan as plan
+    from mml_core.notebook.runs import run as run
     from mml_core.plugins import PluginManager as PluginManager
     from mml_core.scheduling.base import AbstractBaseScheduler as AbstractBaseScheduler
     from mml_core.storage.atomic import writing as writing
@@ -24,15 +31,22 @@ _HOME = {
     "AbstractBaseScheduler": "mml_core.scheduling.base",
     "MMLError": "mml_core.errors",
     "MMLFileManager": "mml_core.files.manager",
+    "Model": "mml_core.notebook.model",
     "ModelStorage": "mml_core.tasks.models",
     "PluginManager": "mml_core.plugins",
+    "Prediction": "mml_core.notebook.model",
+    "Project": "mml_core.notebook.project",
     "SampleTable": "mml_core.tasks.samples",
     "TaskBuilder": "mml_core.tasks.builder",
     "TaskDescription": "mml_core.tasks.description",
     "TaskStruct": "mml_core.tasks.struct",
     "TaskType": "mml_core.tasks.description",
     "compose": "mml_core.config.compose",
+    "continue_run": "mml_core.notebook.runs",
+    "open_project": "mml_core.notebook.project",
+    "plan": "mml_core.notebook.runs",
     "resolve_locations": "mml_core.config.locations",
+    "run": "mml_core.notebook.runs",
     "writing": "mml_core.storage.atomic",
 }
 

@@ -10,8 +10,6 @@ from mml_core.cli.environment import DEFAULT_PROJECT, project_folder
 from mml_core.cli.parsing import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mml_core.plugins import PluginManager
     from mml_core.scheduling.runs import RunSummary
 
@@ -31,7 +29,7 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
     from mml_core.config.logs import logging_on_console, logging_to
     from mml_core.scheduling.run_directory import RunDirectory
     from mml_core.scheduling.runner import continue_run
-    from mml_core.scheduling.runs import find_run, list_runs, summarise
+    from mml_core.scheduling.runs import find_run, list_runs, newest_to_continue, summarise
 
     overrides = job_overrides(args)
     given = {key: value_of(key, overrides) for key in ("proj", "mode", "paths.results")}
@@ -48,7 +46,7 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
             raise UsageError(f"The project '{project}' has no run to continue; start one with --mode=NAME.")
         if not runs:
             return None
-        run = _newest(runs)
+        run = newest_to_continue(runs)
     if mode not in (None, run.mode) and not _may_be_any(run):
         raise UsageError(f"The run {run.id} is of the mode '{run.mode}', not '{mode}'; leave --mode out.")
     if args.plan:
@@ -69,9 +67,3 @@ def go_on(args: argparse.Namespace, plugins: PluginManager) -> int | None:
 def _may_be_any(run: RunSummary) -> bool:
     """Tell a run whose description is damaged: it may be of any mode, so it is named and not passed over."""
     return run.status == "damaged" and not run.mode
-
-
-def _newest(runs: Sequence[RunSummary]) -> RunSummary:
-    """Return the newest run that is not finished, else the newest."""
-    unfinished = [run for run in runs if run.status != "done"]
-    return max(unfinished or runs, key=lambda run: run.created)

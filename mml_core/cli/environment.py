@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mml_core.errors import MMLError, near_matches
+from mml_core.config.projects import DEFAULT_PROJECT as DEFAULT_PROJECT
+from mml_core.config.projects import project_folder as project_folder
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
-
-DEFAULT_PROJECT = "default"
-
-
-class UnknownProjectError(MMLError):
-    """There is no folder of a project of that name below the results."""
 
 
 def discover_plugins(arguments: argparse.Namespace) -> PluginManager:
@@ -51,25 +45,3 @@ def _discover(arguments: argparse.Namespace, *, strict: bool | None) -> PluginMa
     for name in Blocking(without=without).unknown(plugins.plugins):
         plugins.plugin(name)  # raises, with near matches
     return plugins
-
-
-def project_folder(results: Path, project: str) -> Path:
-    """Return the folder of an existing project.
-
-    Raises:
-        UnknownProjectError: There is none; near matches over those that exist.
-    """
-    folder = results / project
-    if folder.is_dir() and folder.parent == results:
-        return folder
-    projects = projects_in(results)
-    known = f"Projects: {', '.join(projects)}." if projects else f"There is none in {results} yet."
-    raise UnknownProjectError(f"There is no project '{project}'.{near_matches(project, projects)} {known}")
-
-
-def projects_in(results: Path) -> list[str]:
-    """Return the names of all projects, sorted."""
-    try:
-        return sorted(entry.name for entry in results.iterdir() if (entry / "runs").is_dir())
-    except OSError:
-        return []

@@ -23,10 +23,10 @@ def show_plan(
         as_json: Whether to print JSON.
         reasons: Whether to say why steps cannot be taken over from other runs.
     """
-    from mml_core.cli.job import check_job
     from mml_core.config.compose import compose, place
     from mml_core.config.validation import validate
     from mml_core.schedulers.tables import show
+    from mml_core.scheduling.admission import check_job
     from mml_core.scheduling.context import RunContext
     from mml_core.scheduling.planning import plan_of
 

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from mml_core.data.new_images import find_images
     from mml_core.data.progress import progress
     from mml_core.learning.applying import Ensemble
+    from mml_core.learning.devices import choose_device
     from mml_core.learning.model_sources import find_models
 
     if args.batch_size < 1:
@@ -58,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     masks = None if args.out is None else _check_out(args.out, force=args.force)
     images, others = find_images(args.path)
     models = find_models(args.model, resolve_locations().results)
-    ensemble = Ensemble.load(models, discover_plugins(args), task=args.task, device=_device(args.device))
+    ensemble = Ensemble.load(
+        models, discover_plugins(args), task=args.task, device=choose_device(args.device)
+    )
     if others:
         print(f"mml: left out {len(others)} files that are no images: {others[0].name}, …", file=sys.stderr)
     with progress(f"predicting {ensemble.task}", len(images)) as advance:
@@ -86,20 +89,6 @@ def _check_out(out: Path, *, force: bool) -> Path:
     return masks
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = " ".join(str(error).split())[:100]
-        raise UsageError(f"--device {name} cannot be used: {why}. Take cpu, or auto.") from error
-    return str(device)
-
-
 def _write(applied: Applied, out: Path, masks: Path) -> None:
     from mml_core.learning.mask_png import encode_mask
     from mml_core.learning.outputs import SEGMENTATION
@@ -123,9 +112,10 @@ def _mask_names(images: Sequence[str]) -> list[str]:
 def _print(ensemble: Ensemble, applied: Applied, args: argparse.Namespace, models: int) -> None:
     import json
 
+    from mml_core.learning.answers import answers
     from mml_core.schedulers.tables import show
 
-    rows = _rows(ensemble, applied)
+    rows = answers(applied.predictions, ensemble.classes)
     if args.json:
         content = {
             "model": args.model,
@@ -145,52 +135,6 @@ def _print(ensemble: Ensemble, applied: Applied, args: argparse.Namespace, model
     show(shown, columns, title=f"{ensemble.task}, {whose}", empty="no image could be predicted.")
     if len(rows) > _SHOWN:
         print(f"… and {len(rows) - _SHOWN} more{'' if args.out is None else f' in {args.out}'}.")
-
-
-def _rows(ensemble: Ensemble, applied: Applied) -> list[dict[str, Any]]:
-    """What is said of each image: its class, labels, values or the shares of classes, by name."""
-    from mml_core.learning.outputs import CLASSIFICATION, REGRESSION, SEGMENTATION
-    from mml_core.learning.probabilities import as_array, probabilities
-
-    predictions, classes = applied.predictions, ensemble.classes
-    task_type = ensemble.output.task_type
-    if task_type == SEGMENTATION:
-        return [
-            {"image": name, "height": mask.shape[0], "width": mask.shape[1], "shares": _shares(mask, classes)}
-            for name, mask in zip(predictions.sample_ids, predictions.outputs, strict=True)
-        ]
-    numbers = as_array(predictions.outputs)
-    if task_type == REGRESSION:
-        return [
-            {"image": name, "values": _named(_value_names(classes), values)}
-            for name, values in zip(predictions.sample_ids, numbers.tolist(), strict=True)
-        ]
-    rows = []
-    for name, chances in zip(
-        predictions.sample_ids,
-        probabilities(task_type, numbers).tolist() if len(numbers) else [],
-        strict=True,
-    ):
-        row: dict[str, Any] = {"image": name}
-        if task_type == CLASSIFICATION:
-            best = max(range(len(classes)), key=chances.__getitem__)
-            row |= {"class": classes[best], "probability": chances[best]}
-        else:
-            row["labels"] = [label for label, chance in zip(classes, chances, strict=True) if chance > 0.5]
-        rows.append({**row, "probabilities": _named(classes, chances)})
-    return rows
-
-
-def _value_names(classes: Sequence[str]) -> list[str]:
-    return ["value"] if len(classes) == 1 else [f"value {number}" for number in range(1, len(classes) + 1)]
-
-
-def _named(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
-    return dict(zip(names, values, strict=True))
-
-
-def _shares(mask: Any, classes: Sequence[str]) -> dict[str, float]:
-    return {name: float((mask == index).float().mean()) for index, name in enumerate(classes)}
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -26,15 +26,33 @@ class ChannelsError(DataError):
 
 @dataclass(frozen=True, kw_only=True)
 class NewImage:
-    """An image file.
+    """An image file, or an image in memory.
 
     Attributes:
         name: Its path below the folder that was searched, with ``/``; of a file that was named, its name.
-        path: Where it is.
+        path: Where it is; of an image in memory what messages call it.
+        pixels: Of an image in memory: (H, W) or (H, W, C), uint8 or uint16.
     """
 
     name: str
     path: Path
+    pixels: NDArray[Any] | None = None
+
+    def read(self) -> NDArray[Any]:
+        """Return the image, without transparency: (H, W, C), uint8 or uint16.
+
+        Raises:
+            ImageError: It cannot be read, or an array is no image.
+        """
+        if self.pixels is None:
+            return read_new_image(self.path)
+        shape = self.pixels.shape
+        if self.pixels.dtype not in (np.uint8, np.uint16) or len(shape) not in (2, 3) or 0 in shape:
+            raise ImageError(
+                f"Image {self.path} is an array of {self.pixels.dtype} of shape {shape}; give uint8 or uint16"
+                " of shape (height, width) or (height, width, channels)."
+            )
+        return self.pixels[:, :, None] if len(shape) == 2 else self.pixels
 
 
 def find_images(path: Path) -> tuple[list[NewImage], list[Path]]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mml_core.data.new_images import NewImage, prepare, read_new_image
+from mml_core.data.new_images import NewImage, prepare
 from mml_core.data.normalisation import Normaliser
 from mml_core.data.placement import Placement
 from mml_core.data.preprocessing import Preprocessing
@@ -136,7 +136,7 @@ class Ensemble:
         """Predict images; one that cannot be is named, and the others are predicted.
 
         Args:
-            images: Image files of any sizes.
+            images: Images of any sizes.
             batch_size: How many are read, and predicted, at once.
             advance: Called with how many more images are done.
         """
@@ -153,7 +153,7 @@ class Ensemble:
 
     def _read(self, image: NewImage) -> _Ready | MMLError:
         try:
-            pixels = read_new_image(image.path)
+            pixels = image.read()
             ready = prepare(pixels, self.preprocessing, self.channels, image.path)
         except MMLError as error:
             return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,12 @@ def summarise(run: RunDirectory) -> RunSummary:
         command=go_on,
         path=run.path,
     )
+
+
+def newest_to_continue(runs: Sequence[RunSummary]) -> RunSummary:
+    """Return the newest of some runs that is not finished, else the newest; there is at least one."""
+    unfinished = [run for run in runs if run.status != "done"]
+    return max(unfinished or runs, key=lambda run: run.created)
 
 
 def find_run(project_path: Path, name: str) -> Path:

@@ -221,7 +221,7 @@ def test_a_model_that_was_handed_on_without_records_is_used(mml: CommandRunner, 
         (("default/kind", "results/default/METRICS"), "There are no images below"),
         (("results/default/MODELS/kind/model_9.json", "images"), "There is no stored model"),
         (("default/kind", "images", "--out", "p.csv"), "--out p.csv has to end in .parquet"),
-        (("default/kind", "images", "--device", "cuda:77"), "--device cuda:77 cannot be used"),
+        (("default/kind", "images", "--device", "cuda:77"), "device cuda:77 cannot be used"),
         (("default/kind", "images", "--task", "size"), "no head for task 'size', only for kind"),
     ],
 )
