@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from mml_core.testing.contracts.config_files import bare_keys
 
 ROOT = Path(__file__).parents[2]
 FILES = [
@@ -19,7 +19,4 @@ FILES = [
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_a_comment_stands_above_each_key(file: Path) -> None:
-    lines = (ROOT / file).read_text().splitlines()
-    keys = [(above, line) for above, line in pairwise(lines) if re.match(r" *[a-z_]+:", line)]
-    bare = [line.strip() for above, line in keys if not above.lstrip().startswith("#")]
-    assert bare == []
+    assert bare_keys((ROOT / file).read_text()) == []
