@@ -1,8 +1,10 @@
 """Fixtures for tests of plugins; opt in by ``pytest_plugins = ["mml_core.testing.fixtures"]``.
 
-``mml_project`` gives a test its own data and results folder, ``inline_plugin`` installs a plugin from text,
-``mml`` runs the command in this process, ``mml_process`` as a process of its own, and ``file_manager`` opens
-a file manager in a ``with`` block.
+``mml_project`` gives a test its own data and results folder, ``plugin_manager`` a manager that discovers
+nothing, ``inline_plugin`` installs a plugin from text, ``fake_distribution`` any distribution, ``mml`` runs
+the command in this process, ``mml_process`` as a process of its own, ``mml_config`` composes a config,
+``tiny_task`` creates a tiny task of any type, and ``file_manager`` opens a file manager in a ``with`` block.
+``docs/testing.md`` has an example of each.
 """
 
 from __future__ import annotations
@@ -11,15 +13,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mml_core.testing.installing import FakeDistributions as FakeDistributions
+from mml_core.testing.installing import InlinePlugins as InlinePlugins
+
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from mml_core.files.manager import MMLFileManager
     from mml_core.plugins import PluginManager
+    from mml_core.tasks.description import TaskDescription
 
 _COMMAND = "import sys; from mml_core.cli.main import main; sys.exit(main())"
 
@@ -95,49 +103,29 @@ def mml_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MMLProject:
     return project
 
 
-@dataclass
-class InlinePlugins:
-    """Installs plugins from text; they are there for this process and those it starts.
+@pytest.fixture
+def plugin_manager() -> PluginManager:
+    """Give a plugin manager with what mml itself contributes, whatever else is installed.
 
-    Attributes:
-        site: Where they are installed.
+    ``plugin_manager.register(plugin, "name")`` adds a module, or an object with hook implementations.
     """
+    from mml_core.plugins import PluginManager
 
-    site: Path
-    _packages: list[str] = field(default_factory=list)
-
-    def __call__(self, name: str, source: str, files: Mapping[str, str] | None = None) -> PluginManager:
-        """Install ``mml-plugin-<name>`` and return a manager that has found it.
-
-        Args:
-            name: What follows ``mml-plugin-``; the package is ``mml_<name>``.
-            source: Text of its hook module ``mml_<name>/plugin.py``.
-            files: Further files: path in the package → text.
-        """
-        from mml_core.plugins import PluginManager
-        from mml_core.testing.distributions import FakeDistribution
-
-        FakeDistribution.plugin(name, source, files=files).write(self.site)
-        self._packages.append(f"mml_{name.replace('-', '_')}")
-        self.forget()
-        return PluginManager.discover()
-
-    def forget(self) -> None:
-        """Let the plugins' modules be imported anew."""
-        import importlib
-
-        importlib.invalidate_caches()
-        for module in list(sys.modules):
-            if module.partition(".")[0] in self._packages:
-                del sys.modules[module]
+    return PluginManager()
 
 
 @pytest.fixture
-def inline_plugin(mml_project: MMLProject) -> Iterator[InlinePlugins]:
+def fake_distribution(mml_project: MMLProject) -> Iterator[FakeDistributions]:
+    """Install a distribution: ``fake_distribution("x", entry_points={…}, files={…}, requires=[…])``."""
+    distributions = FakeDistributions(mml_project.site)
+    yield distributions
+    distributions.forget()
+
+
+@pytest.fixture
+def inline_plugin(fake_distribution: FakeDistributions) -> InlinePlugins:
     """Install a plugin from text: ``inline_plugin("x", source, {"scheduler.py": …})``."""
-    plugins = InlinePlugins(mml_project.site)
-    yield plugins
-    plugins.forget()
+    return InlinePlugins(fake_distribution)
 
 
 class CommandRunner:
@@ -220,3 +208,64 @@ def file_manager(mml_project: MMLProject) -> Iterator[MMLFileManager]:
         plugins=PluginManager.discover(),
     ) as manager:
         yield manager
+
+
+@dataclass(frozen=True)
+class Configs:
+    """Composes configs in the places of a test.
+
+    Attributes:
+        project: The places.
+    """
+
+    project: MMLProject
+
+    def __call__(
+        self, *overrides: str, plugins: PluginManager | None = None, mode: str = "info"
+    ) -> DictConfig:
+        """Return the config of a job, as ``mml run`` composes it.
+
+        Args:
+            *overrides: As on the command line: ``"trainer.max_epochs=1"``.
+            plugins: Where modes and config groups come from; by default what is installed.
+            mode: The mode; of the default one everything but ``mode`` can be read.
+        """
+        from mml_core.config.compose import compose
+
+        return compose([f"mode={mode}", *overrides], plugins)
+
+
+@pytest.fixture
+def mml_config(mml_project: MMLProject) -> Configs:
+    """Compose a config: ``mml_config("arch=resnet_tiny", mode="train")``."""
+    return Configs(mml_project)
+
+
+@dataclass(frozen=True)
+class TinyTasks:
+    """Creates tiny tasks in the data folder of a test.
+
+    Attributes:
+        data: The data folder.
+    """
+
+    data: Path
+
+    def __call__(self, task_type: str, *, channels: int = 1, folds: int = 2) -> TaskDescription:
+        """Create the tiny task of a type; see :func:`~mml_core.testing.tiny_tasks.create_tiny_task`.
+
+        Args:
+            task_type: ``classification``, ``multilabel``, ``regression``, ``semantic_segmentation`` or
+                ``unlabelled``.
+            channels: 1 or 3.
+            folds: Folds of the training split.
+        """
+        from mml_core.testing.tiny_tasks import create_tiny_task
+
+        return create_tiny_task(self.data, task_type, channels=channels, folds=folds)
+
+
+@pytest.fixture
+def tiny_task(mml_project: MMLProject) -> TinyTasks:
+    """Create a task of 16 images of 16x16 pixels: ``tiny_task("regression").name``."""
+    return TinyTasks(mml_project.data)
