@@ -50,6 +50,7 @@ class Outcome:
         seconds: Wall time.
         taken_from: The run, as ``project/run``, that had done the step and from which it was taken over;
             ``None`` where it was run.
+        interrupted: Whether it was asked to stop, and can be continued.
     """
 
     ok: bool
@@ -57,3 +58,4 @@ class Outcome:
     error: str | None
     seconds: float
     taken_from: str | None = None
+    interrupted: bool = False

@@ -215,17 +215,23 @@ def _run(
                 run.save_plan(plan)
         scheduler._structs.of_plan = plan.structs
         notify("mml_run_started", run=view)
-        outcome = _drive(scheduler, plan, run, guard, lease)
-        notify(
-            "mml_run_finished",
-            run=view,
-            outcome=Outcome(
-                ok=outcome.state == "done",
+        ended = Outcome(ok=False, value=None, error=None, seconds=0.0)
+        try:
+            outcome = _drive(scheduler, plan, run, guard, lease)
+            failed = outcome.state != "done"
+            ended = replace(
+                ended,
+                ok=not failed,
                 value=outcome.value,
-                error=outcome.message if outcome.state != "done" else None,
-                seconds=time.time() - started,
-            ),
-        )
+                error=outcome.message if failed else None,
+                interrupted=outcome.state == "interrupted",
+            )
+        except BaseException as error:
+            ended = replace(ended, error=" ".join(f"{type(error).__name__}: {error}".split()))
+            raise
+        finally:
+            seconds = time.time() - started
+            notify("mml_run_finished", run=view, outcome=replace(ended, seconds=seconds))
         return outcome
     finally:
         scheduler.fm.close()

@@ -51,7 +51,7 @@ LIFECYCLE = {
 VIEWS = {
     "RunView": ["id", "project", "mode", "dir"],
     "StepView": ["id", "name", "params"],
-    "Outcome": ["ok", "value", "error", "seconds", "taken_from"],
+    "Outcome": ["ok", "value", "error", "seconds", "taken_from", "interrupted"],
     "Health": ["ok", "message"],
 }
 HOOKS = [name for name in vars(hookspecs) if name.startswith("mml_")]

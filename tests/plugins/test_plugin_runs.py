@@ -54,6 +54,55 @@ def test_in_a_run_an_observer_that_raises_silences_nobody(site, tmp_path):
     assert "body" in json.loads(outcome.read_text())
 
 
+ENDS = """
+import os, signal
+from mml_core.api import AbstractBaseScheduler
+
+class Ends(AbstractBaseScheduler):
+    def __init__(self, cfg):
+        super().__init__(cfg, available_subroutines=[])
+
+    def create_routine(self):
+        self.add_step(os.environ["HOW"])
+
+    def works(self):
+        return 1
+
+    def fails(self):
+        raise ValueError("no luck")
+
+    def stops(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def breaks(self):
+        self.fm.clean_up = None  # which is called after all steps
+"""
+TELLS = """
+@hookimpl
+def mml_schedulers():
+    yield SchedulerSpec(name="ends", target="mml_ends.scheduler:Ends")
+
+@hookimpl
+def mml_run_finished(outcome):
+    print("told:", outcome.ok, outcome.interrupted, outcome.error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("works", "told: True False None"),
+        ("fails", "told: False False Step fails() failed: ValueError: no luck"),
+        ("stops", "told: False True The run was interrupted"),
+        ("breaks", "told: False False TypeError: 'NoneType' object is not callable"),
+    ],
+)
+def test_whoever_observes_is_told_how_a_run_ended_whatever_ended_it(site, how, told):
+    site.install("ends", TELLS, files={"scheduler.py": ENDS})
+    done = site.mml("run", "--mode=ends", HOW=how)
+    assert [line[: len(told)] for line in done.stdout.splitlines() if "told" in line] == [told], done.stderr
+
+
 def test_a_record_that_names_nothing_is_refused_by_its_plugin_before_a_run_begins(site, tmp_path):
     site.install("count", MODE)
     executor = "yield ExecutorSpec(name='far', target='mml_far.nowhere:Far')"
