@@ -15,7 +15,8 @@ def make_loggers(cfg: Any, folder: Path) -> list[Any]:
         OptionError: If one is unknown or not installed.
     """
     options = section(cfg, "logging")
-    require_known("logging", options, ("loggers",))
+    of_plugins = (name for name, value in options.items() if isinstance(value, dict))
+    require_known("logging", options, ("loggers", *of_plugins))
     names = options.get("loggers") or []
     if isinstance(names, str):
         raise OptionError(f"logging.loggers must be a list, found '{names}'; write [{names}].")

@@ -1,0 +1,1 @@
+"""Runs of mml in experiment trackers: MLflow and W&B."""
