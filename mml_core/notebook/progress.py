@@ -60,5 +60,6 @@ def _watch(run_dir: Path, bar: Any, ended: threading.Event) -> None:
 def _show(run_dir: Path, bar: Any) -> None:
     with suppress(MMLError, OSError):  # not described yet, or being written
         found = summarise(RunDirectory(run_dir))
-        bar.total, bar.n = found.steps, found.steps_done
-        bar.refresh()
+        if (bar.total, bar.n) != (found.steps, found.steps_done):  # a notebook may keep every line
+            bar.total, bar.n = found.steps, found.steps_done
+            bar.refresh()

@@ -8,12 +8,14 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mml_core.errors import MMLError
@@ -135,7 +137,8 @@ class ProcessesExecutor:
             target=workers.main, args=(str(job.run_dir), job.step_id, environment, theirs), daemon=False
         )
         try:
-            process.start()
+            with _main_left_alone():
+                process.start()
         except (EOFError, ConnectionError) as error:
             raise ForkServerError(
                 "The process that workers are forked from has ended; what it printed says why. Where a "
@@ -173,6 +176,17 @@ class ProcessesExecutor:
             self._display.end(job.step_id)
         if job.process is not None:
             job.process.close()
+
+
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Keep a worker from running the script again that started the run: it needs nothing of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _slots(asked: Any) -> int:

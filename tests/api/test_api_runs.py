@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,19 @@ def test_progress_is_shown_where_it_is_asked_for(draw, capsys):
     assert "4/4" in capsys.readouterr().err
     mml.run("draw")
     assert "4/4" not in capsys.readouterr().err
+
+
+def test_workers_do_not_run_the_script_again_that_started_them(draw, mml_project):
+    expected = mml.run("draw", proj="here").value
+    script = mml_project.root / "script.py"
+    script.write_text(
+        "import mml_core.api as mml\n"
+        "print('begun')\n"
+        "print(mml.run('draw', executor='processes', **{'executor.preload': []}).value)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["begun", str(expected)]
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_made(draw, mml_project):
