@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mml_core.config.compose import compose as compose
+    from mml_core.config.locations import env_files as env_files
+    from mml_core.config.locations import read_env_file as read_env_file
     from mml_core.config.locations import resolve_locations as resolve_locations
     from mml_core.errors import MMLError as MMLError
     from mml_core.files.manager import MMLFileManager as MMLFileManager
@@ -43,8 +45,10 @@ _HOME = {
     "TaskType": "mml_core.tasks.description",
     "compose": "mml_core.config.compose",
     "continue_run": "mml_core.notebook.runs",
+    "env_files": "mml_core.config.locations",
     "open_project": "mml_core.notebook.project",
     "plan": "mml_core.notebook.runs",
+    "read_env_file": "mml_core.config.locations",
     "resolve_locations": "mml_core.config.locations",
     "run": "mml_core.notebook.runs",
     "writing": "mml_core.storage.atomic",

@@ -1,0 +1,1 @@
+"""Messages about runs of mml: Slack, mail, commands."""

@@ -1,0 +1,54 @@
+"""Telling: a message goes all ways that are set up, and whatever fails is one warning."""
+
+from __future__ import annotations
+
+import logging
+
+from mml_core.api import MMLError
+from mml_core.plugins import Outcome, RunView
+from mml_notify.channels import Channel
+from mml_notify.message import Message, message_of
+from mml_notify.secrets import scrub
+from mml_notify.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+
+def tell_start(run: RunView) -> None:
+    """Tell that a run begins, where that is wanted; warn of settings that cannot work."""
+    try:
+        settings = read_settings()
+    except MMLError as error:
+        log.warning("Nobody will be told how this run ends: %s", error)
+        return
+    _tell(settings, message_of("started", run))
+
+
+def tell_end(run: RunView, outcome: Outcome) -> None:
+    """Tell how a run ended."""
+    try:
+        settings = read_settings()
+    except MMLError:  # as was said when the run began
+        return
+    if outcome.seconds >= settings.after_seconds:
+        event = "done" if outcome.ok else "interrupted" if outcome.interrupted else "failed"
+        _tell(settings, message_of(event, run, outcome))
+
+
+def send(channel: Channel, message: Message) -> str:
+    """Send a message one way; return what went wrong, in one line without secrets, or an empty text."""
+    try:
+        channel.send(message)
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}" if not isinstance(error, MMLError) else str(error)
+        return scrub(found, channel.secrets)[:300] or "it failed"
+    return ""
+
+
+def _tell(settings: Settings, message: Message) -> None:
+    if message.event not in settings.events:
+        return
+    problems = {channel.label: send(channel, message) for channel in settings.channels}
+    causes = "; ".join(f"{label}: {problem}" for label, problem in problems.items() if problem)
+    if causes:
+        log.warning("A message about this run could not be sent: %s", causes)
