@@ -12,7 +12,7 @@ LONG ?= not long
 # Two torch threads on a busy machine are many times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup setup-dev demo test test-long check bench docs clean
+.PHONY: help setup setup-dev demo test test-long check bench docs site clean
 
 help:
 	@echo "make demo       create five real tasks, train, predict, test, show a table"
@@ -20,6 +20,7 @@ help:
 	@echo "make check      lint, types, import rules"
 	@echo "make bench      measure the figures that have an aim, the demo from a fresh clone among them"
 	@echo "make docs       check the documentation: README's tour and plugin, names of files and commands"
+	@echo "make site       write the documentation site to docs/_build/site"
 	@echo "make setup      only make .venv with mml in it (setup-dev: and the developer tools)"
 
 setup: .venv/.installed
@@ -61,5 +62,8 @@ bench: setup-dev
 docs: setup-dev
 	$(BIN)/python -m pytest -q tests/docs
 
+site: setup-dev
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/site
+
 clean:
-	rm -rf .venv demo-output build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf docs/_build docs/reference .venv demo-output build dist .pytest_cache .mypy_cache .ruff_cache

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mml_core.cli.main import COMMANDS, SUBCOMMANDS
+from mml_core.cli.main import COMMANDS, SUBCOMMANDS, plugin_commands
 from mml_core.cli.parsing import Parser, add_common
 
 ROOT = Path(__file__).parents[2]
@@ -89,11 +89,13 @@ def test_commands_parse(page: Path, line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)[1:]
     if name in OPTIONS:
         return
-    module = COMMANDS[name][0]
     if (name, *arguments[:1]) in SUBCOMMANDS:
-        module = SUBCOMMANDS[name, arguments.pop(0)]
+        imported = import_module(SUBCOMMANDS[name, arguments.pop(0)])
+    elif name in COMMANDS:
+        imported = import_module(COMMANDS[name][0])
+    else:
+        imported = plugin_commands()[name].load()
     parser = Parser(prog=line, allow_abbrev=False)
-    imported = import_module(module)
     imported.add_arguments(parser)
     add_common(parser)
     if arguments:  # the bare name of a command is no misuse in a sentence

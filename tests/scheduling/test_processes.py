@@ -21,7 +21,6 @@ from mml_core.scheduling.driver import DEATHS
 from mml_core.scheduling.ledger import Ledger
 from mml_core.scheduling.resources import Machine, ResourceError, visible_gpus
 from mml_core.scheduling.run_directory import RunDirectory
-from mml_core.storage.leases import is_alive
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
@@ -281,8 +280,8 @@ def test_g02_a_step_that_another_process_publishes_is_waited_for(
         assert (left.code, run.done()) == (0, None), left
         assert "2 of 3 steps are done" in left.out
         goes_on = crowd.process.start("run", "--continue")
-        crowd.until(goes_on, lambda: is_alive(run.lease_path))
-        time.sleep(1)
+        ledger = Ledger(run.load_plan(), run.steps_path)
+        crowd.until(goes_on, lambda: len(ledger.refresh()) == 0 and len(ledger) == 2)
         assert (goes_on.poll(), run.done()) == (None, None)
     out, err = goes_on.communicate(timeout=60)
     assert goes_on.returncode == 0, (out, err)
