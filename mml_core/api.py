@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from mml_core.config.locations import resolve_locations as resolve_locations
     from mml_core.errors import MMLError as MMLError
     from mml_core.files.manager import MMLFileManager as MMLFileManager
+    from mml_core.learning.features import Features as Features
+    from mml_core.learning.features import load_features as load_features
+    from mml_core.learning.features import save_features as save_features
+    from mml_core.learning.options import OptionError as OptionError
+    from mml_core.learning.options import choose as choose
+    from mml_core.learning.options import require_known as require_known
     from mml_core.notebook.model import Model as Model
     from mml_core.notebook.model import Prediction as Prediction
     from mml_core.notebook.project import Project as Project
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
     from mml_core.notebook.runs import plan as plan
     from mml_core.notebook.runs import run as run
     from mml_core.plugins import PluginManager as PluginManager
+    from mml_core.schedulers.blueprints import load_blueprint as load_blueprint
+    from mml_core.schedulers.features import FeatureScheduler as FeatureScheduler
     from mml_core.scheduling.base import AbstractBaseScheduler as AbstractBaseScheduler
     from mml_core.storage.atomic import writing as writing
     from mml_core.tasks.builder import TaskBuilder as TaskBuilder
@@ -31,10 +39,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AbstractBaseScheduler": "mml_core.scheduling.base",
+    "FeatureScheduler": "mml_core.schedulers.features",
+    "Features": "mml_core.learning.features",
     "MMLError": "mml_core.errors",
     "MMLFileManager": "mml_core.files.manager",
     "Model": "mml_core.notebook.model",
     "ModelStorage": "mml_core.tasks.models",
+    "OptionError": "mml_core.learning.options",
     "PluginManager": "mml_core.plugins",
     "Prediction": "mml_core.notebook.model",
     "Project": "mml_core.notebook.project",
@@ -43,14 +54,19 @@ _HOME = {
     "TaskDescription": "mml_core.tasks.description",
     "TaskStruct": "mml_core.tasks.struct",
     "TaskType": "mml_core.tasks.description",
+    "choose": "mml_core.learning.options",
     "compose": "mml_core.config.compose",
     "continue_run": "mml_core.notebook.runs",
     "env_files": "mml_core.config.locations",
+    "load_blueprint": "mml_core.schedulers.blueprints",
+    "load_features": "mml_core.learning.features",
     "open_project": "mml_core.notebook.project",
     "plan": "mml_core.notebook.runs",
     "read_env_file": "mml_core.config.locations",
+    "require_known": "mml_core.learning.options",
     "resolve_locations": "mml_core.config.locations",
     "run": "mml_core.notebook.runs",
+    "save_features": "mml_core.learning.features",
     "writing": "mml_core.storage.atomic",
 }
 

@@ -1,0 +1,1 @@
+"""Blueprints for a task of mml, by what was best on the tasks nearest to it."""
