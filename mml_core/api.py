@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mml_core.schedulers.blueprints import load_blueprint as load_blueprint
     from mml_core.schedulers.features import FeatureScheduler as FeatureScheduler
     from mml_core.scheduling.base import AbstractBaseScheduler as AbstractBaseScheduler
+    from mml_core.scheduling.describing import describe_run as describe_run
     from mml_core.storage.atomic import writing as writing
     from mml_core.tasks.builder import TaskBuilder as TaskBuilder
     from mml_core.tasks.description import TaskDescription as TaskDescription
@@ -57,6 +58,7 @@ _HOME = {
     "choose": "mml_core.learning.options",
     "compose": "mml_core.config.compose",
     "continue_run": "mml_core.notebook.runs",
+    "describe_run": "mml_core.scheduling.describing",
     "env_files": "mml_core.config.locations",
     "load_blueprint": "mml_core.schedulers.blueprints",
     "load_features": "mml_core.learning.features",

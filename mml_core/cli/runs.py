@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mml_core.cli.environment import DEFAULT_PROJECT, project_folder
 from mml_core.cli.parsing import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from mml_core.scheduling.runs import RunSummary
 
 ACTIONS = ("list", "show", "continue", "rm")
 
@@ -65,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(project: Path, *, as_json: bool) -> int:
     from mml_core.schedulers.tables import show
+    from mml_core.scheduling.describing import run_row
     from mml_core.scheduling.runs import list_runs
 
-    rows = [_row(summary) for summary in sorted(list_runs(project), key=lambda each: each.created)]
+    rows = [run_row(summary) for summary in sorted(list_runs(project), key=lambda each: each.created)]
     empty = f"The project '{project.name}' has no runs."
     show(rows, ("run", "mode", "steps", "duration", "state"), as_json=as_json, empty=empty)
     if not as_json:
@@ -81,38 +78,17 @@ def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:
     import json
 
     from mml_core.schedulers.tables import show
-    from mml_core.scheduling.planning import plan_of_run
-    from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
-    from mml_core.scheduling.runs import find_run, summarise
-    from mml_core.scheduling.sealed import DamagedRecordError
+    from mml_core.scheduling.describing import describe_run
+    from mml_core.scheduling.run_directory import RunDirectory
+    from mml_core.scheduling.runs import find_run
 
-    path = find_run(project, name)
-    run = RunDirectory(path)
-    row, steps, sessions, failures = _row(summarise(run)), [], [], run.failures()
-    with suppress(DamagedRecordError):  # the state says so
-        steps = plan_of_run(path)
-        plan = run.load_plan()
-        if plan is not None and plan.notices:
-            row["notices"] = plan.notices
-    with suppress(RunDirectoryError):
-        info = run.info()
-        row |= {"started_by": info.command, "versions": info.versions}
-        sessions = [
-            {
-                "session": datetime.fromtimestamp(each.started).isoformat(" ", "seconds"),
-                "by": each.owner,
-                "overrides": each.overrides,
-                "accepted": each.accepted,
-            }
-            for each in info.sessions
-        ]
-    failed = [{"step": each.name, "error": each.error} for each in failures]
+    told = describe_run(project, name)
     if as_json:
-        content = {**row, "sessions": sessions, "plan": steps, "failures": failed}
-        print(json.dumps(content, indent=2, default=str))
+        print(json.dumps(told, indent=2, default=str))
         return 0
-    notices = row.pop("notices", [])
-    show([{"what": what, "value": value} for what, value in row.items()], ("what", "value"), title=name)
+    sessions, steps, failed = (told.pop(key) for key in ("sessions", "plan", "failures"))
+    notices = told.pop("notices", [])
+    show([{"what": what, "value": value} for what, value in told.items()], ("what", "value"), title=name)
     for line in notices:
         print(f"notice: {line}")
     print()
@@ -123,7 +99,7 @@ def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:
         print()
         show(failed, ("step", "error"), title="failed")
     if debug:
-        for each in failures:
+        for each in RunDirectory(find_run(project, name)).failures():
             print(each.traceback)
     return 0
 
@@ -155,17 +131,3 @@ def _remove(project: Path, names: list[str], *, ask: bool) -> int:
         remove_run(run)
         print(f"{run.id}: removed")
     return 0
-
-
-def _row(summary: RunSummary) -> dict[str, Any]:
-    return {
-        "run": summary.id,
-        "mode": summary.mode,
-        "status": summary.status,
-        "state": summary.state,
-        "steps": f"{summary.steps_done}/{summary.steps}",
-        "created": datetime.fromtimestamp(summary.created).isoformat(" ", "seconds"),
-        "duration": str(timedelta(seconds=round(summary.seconds))),
-        "continue_with": summary.command,
-        "path": str(summary.path),
-    }

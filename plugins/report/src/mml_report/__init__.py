@@ -1,0 +1,1 @@
+"""Runs and projects of mml as one self-contained HTML page."""
