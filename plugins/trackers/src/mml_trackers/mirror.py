@@ -64,7 +64,7 @@ class Mirror:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._run = journal.read("run") or {}
-        self._options = [each for each in read_options(self._run.get("logging") or {}) if _installed(each)]
+        self._options = [each for each in read_options(self._run.get("logging") or {}) if each.installed]
         self._trackers: dict[str, Tracker] = {}
         self._failed: set[str] = set()
         live = [each.every for each in self._options if isinstance(each, MLflowOptions)]
@@ -123,12 +123,6 @@ def _make(options: TrackerOptions, run: dict[str, Any]) -> Tracker:
     from mml_trackers.wandb_tracker import WandbTracker
 
     return WandbTracker(options, run)
-
-
-def _installed(options: TrackerOptions) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(options.package) is not None
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from mml_trackers.journal import FOLDER, Journal, StepJournal, numbers_of
 from mml_trackers.options import TrackerError, TrackerOptions, read_options
 
 log = logging.getLogger(__name__)
+
+_GRACE = 10.0
+"""Seconds that a run which was asked to stop waits: who asks kills soon, and trackers can be told later."""
 
 _LAST = "before_finishing_hook"
 """The step that returns what the run returns."""
@@ -104,6 +108,7 @@ class Observer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},  # no module of the working directory
                 start_new_session=True,  # Ctrl-C is for the run, which tells how it ended
             )
 
@@ -132,10 +137,10 @@ class Observer:
             }
         )
         if self._mirror is not None:
-            self._finish(self._mirror)
+            seconds = sum(each.wait for each in self._options)
+            self._finish(self._mirror, min(seconds, _GRACE) if outcome.interrupted else seconds)
 
-    def _finish(self, mirror: subprocess.Popen[bytes]) -> None:
-        seconds = sum(each.wait for each in self._options)
+    def _finish(self, mirror: subprocess.Popen[bytes], seconds: float) -> None:
         try:
             mirror.communicate(timeout=seconds)
             problems = dict(self.journal.read("problems") or {})

@@ -57,9 +57,15 @@ class TrackerOptions:
                 raise TrackerError(f"logging.{cls.name}.{key} must be text, found {values[key]!r}.")
         return cls(**{**values, "copy": tuple(keys)})
 
+    @property
+    def installed(self) -> bool:
+        """Whether the tracker's package is there; a folder of its name is none."""
+        spec = find_spec(self.package)
+        return spec is not None and spec.origin is not None
+
     def require_installed(self) -> None:
         """Raise TrackerError where the tracker's package is missing."""
-        if find_spec(self.package) is None:
+        if not self.installed:
             raise TrackerError(
                 f"logging.{self.name} needs the package {self.package}, which is not installed;"
                 f" pip install 'mml-plugin-trackers[{self.name}]'."
@@ -85,8 +91,9 @@ class MLflowOptions(TrackerOptions):
     def __post_init__(self) -> None:
         if self.uri is not None and urlsplit(self.uri).password:
             raise TrackerError(
-                "logging.mlflow.uri holds a password, which would be stored with the run; set"
-                " MLFLOW_TRACKING_URI (or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD) instead."
+                "logging.mlflow.uri holds a password, and what stands there is stored with the run: change"
+                " the password, and set MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and"
+                " MLFLOW_TRACKING_PASSWORD, instead."
             )
 
 
