@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mml_core.config.locations import resolve_locations
 from mml_core.config.projects import UnknownProjectError, project_folder
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from mml_core.files.artefacts import ArtefactRecord
     from mml_core.notebook.model import Model
+
+log = logging.getLogger(__name__)
 
 
 def open_project(project: str | Path, results: str | Path | None = None) -> Project:
@@ -38,7 +41,7 @@ def open_project(project: str | Path, results: str | Path | None = None) -> Proj
         project, results = folder.name, folder.parent
     locations = resolve_locations({"results": None if results is None else str(results)})
     path = project_folder(locations.results, project)
-    return Project(path=path, data=locations.data, plugins=PluginManager.discover())
+    return Project(path=path, data=locations.data, plugins=installed_plugins())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,12 +194,23 @@ class Project:
 
     def _classes(self) -> dict[str, list[str]]:
         """Return the names of classes by task, as the newest model of each has them."""
-        from mml_core.files.stored_models import load_stored_model
+        import msgspec
+
         from mml_core.learning.pipeline import load_pipeline
+        from mml_core.tasks.models import ModelStorage
 
         found: dict[str, list[str]] = {}
         for record, path in reversed(list(self._files("models"))):
             if record.artefact.task not in found:
-                learnt = load_pipeline(load_stored_model(path).pipeline).classes
-                found = {**learnt, **found}
+                stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+                pipeline = ModelStorage.from_json(stored, self.path).pipeline
+                found = {**load_pipeline(pipeline).classes, **found}
         return found
+
+
+def installed_plugins() -> PluginManager:
+    """Find the plugins that are installed, and warn of each that cannot be used."""
+    plugins = PluginManager.discover()
+    for warning in plugins.warnings():
+        log.warning("%s", warning)
+    return plugins

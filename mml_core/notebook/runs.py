@@ -17,8 +17,7 @@ from mml_core.errors import MMLError
 from mml_core.notebook.frames import frame
 from mml_core.notebook.overrides import job_overrides, overrides_of
 from mml_core.notebook.progress import showing_steps
-from mml_core.notebook.project import open_project
-from mml_core.plugins import PluginManager
+from mml_core.notebook.project import installed_plugins, open_project
 from mml_core.scheduling import runner
 from mml_core.scheduling.admission import check_job
 from mml_core.scheduling.context import RunContext
@@ -28,6 +27,8 @@ from mml_core.scheduling.runs import find_run, list_runs, newest_to_continue
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mml_core.plugins import PluginManager
 
 _COLUMNS = ("step", "waits_for", "needs", "state")
 
@@ -56,7 +57,7 @@ def plan(mode: str, tasks: str | Sequence[str] = (), /, **overrides: Any) -> pd.
         MMLError: The config is wrong; the message says what.
         MissingPandasError: pandas is not installed.
     """
-    plugins = PluginManager.discover()
+    plugins = installed_plugins()
     cfg = _admitted(job_overrides(mode, tasks, overrides), plugins)
     rows = plan_of(cfg, RunContext(plugins=plugins, locations=place(cfg), run_dir=None))
     return frame(rows, _COLUMNS)
@@ -81,7 +82,7 @@ def run(
         StepFailedError: A step failed; the message says which and why.
         RunStoppedError: It was interrupted; ``continue_run`` goes on with it.
     """
-    plugins = PluginManager.discover()
+    plugins = installed_plugins()
     written = job_overrides(mode, tasks, overrides)
     cfg = _admitted(written, plugins)
     locations = place(cfg)
@@ -125,7 +126,7 @@ def continue_run(
     """
     folder = open_project(project, results).path
     path = find_run(folder, run) if run is not None else _newest(folder)
-    plugins = PluginManager.discover()
+    plugins = installed_plugins()
     with logging_on_console(), logging_to(path), showing_steps(path, progress):
         outcome = runner.continue_run(path, overrides_of(overrides), plugins, accept_changes=accept_changes)
     return _finished(outcome)

@@ -133,6 +133,12 @@ def test_what_cannot_be_run_is_refused_before_anything_is_made(draw, mml_project
     assert not mml_project.results.exists()
 
 
+def test_a_plugin_that_cannot_be_used_is_told(inline_plugin, mml_project, caplog):
+    inline_plugin("broken", "import nowhere")
+    mml.plan("info")
+    assert "mml-plugin-broken 1.0 is not used" in caplog.text
+
+
 def test_a_project_without_a_run_has_nothing_to_continue(mml_project):
     (mml_project.path() / "runs").mkdir(parents=True)
     with pytest.raises(NothingToContinueError, match="no run to continue"):

@@ -9,6 +9,7 @@ import pytest
 from mml_core.testing import ArchitectureContract
 
 
+@pytest.mark.long
 class TestResNet(ArchitectureContract):
     architecture = "ResNet"
     kwargs: ClassVar[dict[str, Any]] = {
@@ -18,11 +19,13 @@ class TestResNet(ArchitectureContract):
     }
 
 
+@pytest.mark.long
 class TestUNet(ArchitectureContract):
     architecture = "UNet"
     kwargs: ClassVar[dict[str, Any]] = {"channels": [8, 16], "strides": [2], "num_res_units": 1}
 
 
+@pytest.mark.long
 class TestTimm(ArchitectureContract):
     architecture = "timm"
     kwargs: ClassVar[dict[str, Any]] = {"model": "test_resnet"}

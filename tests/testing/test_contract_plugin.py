@@ -13,6 +13,7 @@ class TestTags(PluginContract):
     plugin = "mml-plugin-tags"
 
 
+@pytest.mark.long
 class TestMonai(PluginContract):
     plugin = "mml-plugin-monai"
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from mml_core.api import run
 from mml_core.testing import SchedulerContract
 
 PLANTED = Path(__file__).parent / "planted" / "contracts.py"
@@ -31,10 +33,9 @@ def _planted():
 planted = _planted()
 
 
+@pytest.mark.long
 class TestHonest(SchedulerContract):
     scheduler = planted.Honest
-    config = {"++executor.preload": []}  # a worker of it needs nothing
-    sample = 1
 
 
 @pytest.mark.long
@@ -67,6 +68,37 @@ class TestTrain(SchedulerContract):
     config = TINY
 
 
+@pytest.mark.long
+class TestTransfer(SchedulerContract):
+    scheduler = "transfer"
+    tasks = ("tiny_classification",)
+    config: ClassVar[dict[str, Any]] = {
+        **TINY,
+        "mode": {"pretrain_task": "tiny_multilabel", "pretrain_folds": 1, "folds": 1},
+    }
+
+    @pytest.fixture(autouse=True)
+    def created(self, tiny_task):
+        for task_type in ("classification", "multilabel"):
+            tiny_task(task_type)
+
+
+@pytest.mark.long
+class TestPostprocess(SchedulerContract):
+    scheduler = "postprocess"
+    tasks = ("tiny_classification",)
+    config: ClassVar[dict[str, Any]] = {
+        "mode.ensemble": {"method": "greedy", "bags": 2},
+        "metrics.intervals.resamples": 20,
+    }
+
+    @pytest.fixture(autouse=True)
+    def trained(self, tiny_task):
+        task = tiny_task("classification")
+        for seed in (1, 2):
+            run("train", task.name, seed=seed, **TINY)
+
+
 def contract(broken: type) -> SchedulerContract:
     class Contract(SchedulerContract):
         scheduler = broken
@@ -83,6 +115,15 @@ def scenario_for(mml_project, monkeypatch):
         return type(contract).scenario.__wrapped__(contract, mml_project, monkeypatch)
 
     return make
+
+
+def test_an_honest_scheduler_has_no_fault(scenario_for, mml_project, mml_process):
+    honest = contract(planted.Honest)
+    scenario = scenario_for(honest)
+    honest.test_its_plan_is_always_the_same(scenario, mml_process)
+    honest.test_planning_makes_no_files(scenario, mml_project)
+    honest.test_its_record_names_its_subroutines(scenario, mml_project)
+    honest.test_it_runs_to_its_end(scenario, mml_project, mml_process)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +168,7 @@ def test_a_result_that_depends_on_the_executor_is_named(scenario_for, crash_kit)
 @pytest.mark.long
 def test_a_run_that_does_not_resume_is_named(scenario_for, crash_kit):
     broken = contract(planted.CountsInMemory)
+    broken.sample = 8
     with pytest.raises(AssertionError, match="result kept in memory"):
         broken.test_it_resumes_from_a_kill(scenario_for(broken), crash_kit)
 
