@@ -81,6 +81,7 @@ def mml_path_assignments() -> Iterator[PathAssignment]:
         key="calibration", path="PROJ_PATH/CALIBRATION/TASK_NAME/calibration.json", reusable=True
     )
     yield PathAssignment(key="ensembles", path="PROJ_PATH/ENSEMBLES/TASK_NAME/ensemble.json", reusable=True)
+    yield PathAssignment(key="features", path="PROJ_PATH/FEATURES/TASK_NAME/features.parquet", reusable=True)
     yield PathAssignment(key="plots", path="PROJ_PATH/PLOTS/TASK_NAME/FILE_NAME")
     yield PathAssignment(
         key="img_examples", path="PROJ_PATH/IMG_EXAMPLES/TASK_NAME/examples.png", numbered=False
