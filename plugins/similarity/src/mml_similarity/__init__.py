@@ -1,0 +1,1 @@
+"""Distances between the tasks of mml, and what they look like."""

@@ -1,0 +1,116 @@
+"""What a distance between tasks is: its options, a summary of each task, and how far two are apart."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mml_core.api import OptionError, require_known
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mml_core.api import Features, TaskStruct
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A task as distances see it.
+
+    Attributes:
+        struct: The task.
+        features: Its features; None for distances that need none.
+    """
+
+    struct: TaskStruct
+    features: Features | None
+
+
+class Measure(ABC):
+    """A distance between tasks; that of a task to itself is 0.
+
+    Args:
+        options: ``mode.<name>`` of the config, over ``defaults``.
+        seed: What random choices are made by.
+
+    Attributes:
+        name: What the config calls it.
+        symmetric: Whether it is the same in both directions.
+        needs_features: Whether it looks at features, not at headers alone.
+        task_types: The types of task it is defined for; empty for all.
+        defaults: Its options.
+    """
+
+    name: ClassVar[str]
+    symmetric: ClassVar[bool] = True
+    needs_features: ClassVar[bool] = True
+    task_types: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, options: Mapping[str, Any], seed: int = 0) -> None:
+        require_known(f"mode.{self.name}", options, self.defaults)
+        self.options = {**self.defaults, **options}
+        self.seed = seed
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Raise OptionError where an option is impossible; by default none is."""
+        return
+
+    def check_task(self, struct: TaskStruct) -> None:
+        """Raise OptionError where the distance is not defined for a task."""
+        task_type = str(struct.task_type.value)
+        if self.task_types and task_type not in self.task_types:
+            raise OptionError(
+                f"The distance {self.name} is not defined for task '{struct.name}' of type {task_type}, but"
+                f" for {', '.join(self.task_types)}; leave the task or the distance out."
+            )
+
+    @abstractmethod
+    def summarise(self, tasks: Sequence[Described]) -> Sequence[Any]:
+        """Do once for each task what all its distances share."""
+
+    @abstractmethod
+    def between(self, a: Any, b: Any) -> float:
+        """Return the distance from one task's summary to another's."""
+
+    def matrix(self, tasks: Sequence[Described]) -> NDArray[np.float64]:
+        """Return all distances (T, T), from the task of the row to that of the column."""
+        import numpy as np
+
+        found = self.summarise(tasks)
+        values = np.zeros((len(found), len(found)))
+        for row in range(len(found)):
+            for column in range(row + 1, len(found)):
+                values[row, column] = self.between(found[row], found[column])
+                values[column, row] = (
+                    values[row, column] if self.symmetric else self.between(found[column], found[row])
+                )
+        return values
+
+    def require_number(self, key: str, *, above: float, most: float = math.inf) -> None:
+        """Raise OptionError where an option is no number in a range."""
+        value = self.options[key]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not above < value <= most:
+            upper = f" and at most {most:g}" if most < math.inf else ""
+            raise OptionError(
+                f"mode.{self.name}.{key} must be a number above {above:g}{upper}, found {value!r}."
+            )
+
+
+def values_of(task: Described) -> NDArray[np.float32]:
+    """Return the features (N, D) of a task."""
+    assert task.features is not None
+    return task.features.values
+
+
+def targets_of(task: Described) -> NDArray[Any]:
+    """Return the targets of a task that has some."""
+    assert task.features is not None
+    assert task.features.targets is not None
+    return task.features.targets

@@ -1,0 +1,163 @@
+"""The mode ``similarity``: features of each task, then each distance between all pairs of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mml_core.api import FeatureScheduler, OptionError
+from mml_similarity.measure import Described, Measure
+from mml_similarity.measures import ENSEMBLE
+from mml_similarity.options import check_distances, ensemble_of, measure_of, plots_of
+
+if TYPE_CHECKING:
+    from mml_similarity.table import Distances
+
+
+class SimilarityScheduler(FeatureScheduler):
+    """Measures how far tasks are from each other.
+
+    A step for each task extracts its features, a step for each distance compares all pairs of tasks.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg, available_subroutines=["features", "distances"])
+
+    def create_routine(self) -> None:
+        """Plan the features of each task where a distance needs them, and the distances."""
+        with self.choosing_steps():
+            measures = self._checked_measures()
+            combined = ENSEMBLE in self.cfg.mode.distances and "distances" in self.subroutines
+        extracting = "features" in self.subroutines
+        extracted = (
+            self.plan_features() if extracting or any(each.needs_features for each in measures) else []
+        )
+        measured = [
+            self.add_step("measure", each.name, after=extracted if each.needs_features else ())
+            for each in measures
+        ]
+        if combined:
+            self.add_step("combine", after=measured)
+
+    # -- steps
+
+    def measure(self, distance: str) -> dict[str, Any]:
+        """Compute one distance between all pairs of tasks, and draw it.
+
+        Args:
+            distance: Its name.
+
+        Returns:
+            ``distance``, ``files`` and for each task the ``nearest`` other one.
+        """
+        from mml_similarity.table import Distances
+
+        tasks = list(self.cfg.task_list)
+        measure = measure_of(distance, self.cfg.mode, seed=self.step_seed)
+        structs = [self.get_struct(task) for task in tasks]
+        features = list(self.features_of_tasks()) if measure.needs_features else [None] * len(tasks)
+        described = [
+            Described(struct=struct, features=found) for struct, found in zip(structs, features, strict=True)
+        ]
+        return self._saved(
+            Distances(
+                distance=distance,
+                tasks=tasks,
+                values=measure.matrix(described),
+                symmetric=measure.symmetric,
+                samples=[0 if each is None else len(each.values) for each in features],
+                options=measure.options,
+            )
+        )
+
+    def combine(self) -> dict[str, Any]:
+        """Average distances that were measured, each on a scale of its own, and draw the result."""
+        from mml_similarity.distances.combined import combine
+        from mml_similarity.table import Distances, load_distances
+
+        options = ensemble_of(self.cfg.mode)
+        measured = {each["distance"]: each for each in self.results.by_method("measure")}
+        members = [load_distances(Path(measured[name]["files"]["distances"])) for name in options.members]
+        return self._saved(
+            Distances(
+                distance=ENSEMBLE,
+                tasks=members[0].tasks,
+                values=combine([each.values for each in members], options.by),
+                symmetric=all(each.symmetric for each in members),
+                samples=[max(counts) for counts in zip(*(each.samples for each in members), strict=True)],
+                options={"of": list(options.members), "by": options.by},
+            )
+        )
+
+    def before_finishing_hook(self) -> None:
+        """Show the nearest task of each, and where the files are."""
+        measured = [*self.results.by_method("measure"), *self.results.by_method("combine")]
+        if not measured:
+            return
+        self.return_value = {each["distance"]: each["nearest"] for each in measured}
+        _show(measured, self.fm.project_path)
+
+    # -- what steps share
+
+    def _checked_measures(self) -> list[Measure]:
+        """Return the distances that are asked for, without the ensemble, after all checks."""
+        tasks = list(self.cfg.task_list)
+        names = check_distances(self.cfg.mode)
+        plots_of(self.cfg.mode)
+        if "distances" not in self.subroutines:
+            return []
+        if len(tasks) < 2:
+            raise OptionError(
+                f"The mode similarity compares tasks, and the run has {len(tasks)}; name several by"
+                " --tasks a,b."
+            )
+        measures = [measure_of(name, self.cfg.mode) for name in names if name != ENSEMBLE]
+        structs = [self.get_struct(task) for task in tasks]
+        for measure in measures:
+            for struct in structs:
+                measure.check_task(struct)
+        if "features" not in self.subroutines and any(each.needs_features for each in measures):
+            missing = [each.name for each in structs if "features" not in each.paths]
+            if missing:
+                raise OptionError(
+                    f"There are no features of task '{missing[0]}'; add features to mode.subroutines, or set"
+                    " reuse.features to a project that has them."
+                )
+        return measures
+
+    def _saved(self, distances: Distances) -> dict[str, Any]:
+        from mml_similarity.plots import draw
+        from mml_similarity.table import save_distances
+
+        name = distances.distance
+        table = self.fm.construct_saving_path(None, "distances", file_name=f"{name}.parquet")
+        save_distances(table, distances)
+        files = {"distances": str(table)}
+        for kind in plots_of(self.cfg.mode):
+            plot = self.fm.construct_saving_path(None, "similarity_plots", file_name=f"{name}-{kind}.png")
+            plot.write_bytes(draw(kind, distances))
+            files[kind] = str(plot)
+        return {"distance": name, "files": files, "nearest": _nearest(distances)}
+
+
+def _nearest(distances: Distances) -> dict[str, dict[str, Any]]:
+    """Return for each task the other one that is nearest from it, the first of several."""
+    import numpy as np
+
+    others = distances.values + np.diag(np.full(len(distances.tasks), np.inf))
+    return {
+        task: {"task": distances.tasks[column], "distance": float(others[row, column])}
+        for row, (task, column) in enumerate(zip(distances.tasks, others.argmin(axis=1), strict=True))
+    }
+
+
+def _show(measured: Iterable[Mapping[str, Any]], project: Path) -> None:
+    print("Nearest tasks:")
+    for each in measured:
+        for task, found in each["nearest"].items():
+            print(f"  {each['distance']:14} {task} -> {found['task']}  {found['distance']:.4g}")
+    print("Files:")
+    for each in measured:
+        for path in each["files"].values():
+            print(f"  {Path(path).relative_to(project)}")

@@ -1,0 +1,103 @@
+"""Distances of one kind between tasks, and the Parquet file they are kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mml_core.api import MMLError, writing
+
+_META = b"mml"
+
+
+class DistancesError(MMLError):
+    """A file with distances cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Distances:
+    """Distances between tasks.
+
+    Attributes:
+        distance: What the distance is called.
+        tasks: Names of the tasks, T.
+        values: From the task of the row to that of the column, (T, T) float64.
+        symmetric: Whether both directions are the same.
+        samples: How many samples of each task were looked at; 0 where none.
+        options: What the distance was computed with.
+    """
+
+    distance: str
+    tasks: Sequence[str]
+    values: NDArray[np.float64]
+    symmetric: bool
+    samples: Sequence[int]
+    options: dict[str, Any]
+
+    @property
+    def undirected(self) -> NDArray[np.float64]:
+        """The mean of both directions, not below 0, as trees and maps need it."""
+        mean: NDArray[np.float64] = np.maximum((self.values + self.values.T) / 2, 0)
+        return mean
+
+
+def save_distances(path: Path, distances: Distances) -> None:
+    """Write one row for each ordered pair of tasks, atomically; equal distances give equal bytes.
+
+    Columns: ``task_a``, ``task_b``, ``distance`` (its name), ``value`` (from a to b), ``symmetric``,
+    ``samples_a``, ``samples_b``.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count = len(distances.tasks)
+    rows, columns = np.divmod(np.arange(count**2), count)
+    names, samples = np.array(distances.tasks, dtype=object), np.array(distances.samples, dtype=np.int64)
+    table = pa.table(
+        {
+            "task_a": pa.array(names[rows], pa.string()),
+            "task_b": pa.array(names[columns], pa.string()),
+            "distance": pa.array([distances.distance] * count**2, pa.string()),
+            "value": pa.array(distances.values.ravel(), pa.float64()),
+            "symmetric": pa.array([distances.symmetric] * count**2, pa.bool_()),
+            "samples_a": pa.array(samples[rows], pa.int64()),
+            "samples_b": pa.array(samples[columns], pa.int64()),
+        }
+    )
+    options = json.dumps(distances.options, sort_keys=True)
+    with writing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata({_META: options}), temporary, compression="zstd")
+
+
+def load_distances(path: Path) -> Distances:
+    """Read what :func:`save_distances` wrote.
+
+    Raises:
+        DistancesError: The file is missing, damaged, or something else.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        options = json.loads((table.schema.metadata or {})[_META])
+        count = round(len(table) ** 0.5)
+        return Distances(
+            distance=table["distance"][0].as_py(),
+            tasks=table["task_b"].to_pylist()[:count],
+            values=table["value"].to_numpy().reshape(count, count).copy(),
+            symmetric=table["symmetric"][0].as_py(),
+            samples=table["samples_b"].to_pylist()[:count],
+            options=options,
+        )
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise DistancesError(
+            f"The distances {path} cannot be read: {' '.join(str(error).split())}; measure them again."
+        ) from error
