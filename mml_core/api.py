@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mml_core.schedulers.features import FeatureScheduler as FeatureScheduler
     from mml_core.scheduling.base import AbstractBaseScheduler as AbstractBaseScheduler
     from mml_core.scheduling.describing import describe_run as describe_run
+    from mml_core.scheduling.executors import Event as Event
     from mml_core.storage.atomic import writing as writing
     from mml_core.tasks.builder import TaskBuilder as TaskBuilder
     from mml_core.tasks.description import TaskDescription as TaskDescription
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AbstractBaseScheduler": "mml_core.scheduling.base",
+    "Event": "mml_core.scheduling.executors",
     "FeatureScheduler": "mml_core.schedulers.features",
     "Features": "mml_core.learning.features",
     "MMLError": "mml_core.errors",

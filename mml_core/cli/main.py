@@ -34,6 +34,7 @@ COMMANDS = {
 SUBCOMMANDS = {
     ("tasks", "add"): "mml_core.cli.tasks_add",
     ("tasks", "leakage"): "mml_core.cli.tasks_leakage",
+    ("plugins", "new"): "mml_core.cli.plugins_new",
 }
 """Words after a command that have a module of their own."""
 

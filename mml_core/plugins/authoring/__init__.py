@@ -1,0 +1,1 @@
+"""What plugin authors begin with and check their work by."""
