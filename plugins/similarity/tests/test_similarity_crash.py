@@ -45,5 +45,11 @@ def test_a_kill_changes_nothing_of_features(crash_kit, dot):
 
 
 @pytest.mark.long
+def test_steps_are_taken_over_where_nothing_they_used_differs(crash_kit, stored_features):
+    changes = ["mode.emd.samples=5", "mode.ensemble.by=ranges"]
+    crash_kit.reuse("similarity", *DISTANCES, "reuse.features=stored", tasks=TASKS, changes=changes)
+
+
+@pytest.mark.long
 def test_a_kill_under_processes_changes_nothing(crash_kit, dot):
     crash_kit("similarity", *DISTANCES, *dot, tasks=TASKS, sample=8, executor="processes")

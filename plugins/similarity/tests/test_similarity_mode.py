@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from mml_similarity.table import load_distances
 
@@ -43,6 +44,29 @@ def test_each_distance_is_drawn_as_heatmap_tree_and_map(similarity, mml_project)
     assert done.code == 0, done.err
     found = {path.name.rpartition("_")[0] for path in (mml_project.path() / "SIMILARITY").iterdir()}
     assert found == {"fid-heatmap", "fid-dendrogram", "fid-map"}
+
+
+def test_all_distances_are_collected_in_one_table_and_a_page(similarity, mml_project):
+    done = similarity("mode.distances=[fid,kl]", "mode.plots=[page]")
+    assert done.code == 0, done.err
+    (collected,) = (mml_project.path() / "DISTANCES").glob("all_*.parquet")
+    rows = pq.read_table(collected).to_pylist()
+    assert [row["distance"] for row in rows] == ["fid"] * 4 + ["kl"] * 4
+    single = table(mml_project, "kl").values.ravel().tolist()
+    assert [row["value"] for row in rows[4:]] == single
+    (page,) = (mml_project.path() / "SIMILARITY").iterdir()
+    assert page.name == "all_0001.html"
+    assert all(f'"{task}"' in page.read_text() for task in BOTH)
+
+
+def test_which_samples_are_moved_does_not_depend_on_other_tasks(similarity, mml_project):
+    emd = ("mode.distances=[emd]", "mode.emd.samples=5")
+    two = similarity(*emd, proj="two")
+    three = similarity(*emd, tasks=f"tiny_regression,{','.join(BOTH)}", proj="three")
+    assert (two.code, three.code) == (0, 0)
+    pair = table(mml_project, "emd", "two").values[0, 1]
+    assert pair > 0
+    assert table(mml_project, "emd", "three").values[1, 2] == pair
 
 
 def test_the_same_images_are_no_distance_apart(similarity, mml_project):

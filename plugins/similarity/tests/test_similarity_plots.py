@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mml_similarity.layouts import places_of, tree_of
+from mml_similarity.page import page_of
 from mml_similarity.plots import draw
 from mml_similarity.table import Distances, DistancesError, load_distances, save_distances
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LINE = np.abs(np.subtract.outer([0.0, 1, 5, 7], [0.0, 1, 5, 7]))
 
 
@@ -69,6 +75,39 @@ def test_a_table_has_a_row_for_each_ordered_pair(distances, tmp_path):
         distances.samples,
         distances.options,
     )
+
+
+def test_a_page_is_the_same_text_for_the_same_numbers_and_asks_for_nothing(distances):
+    page = page_of([distances])
+    assert page == page_of([distances])
+    assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "default-src 'none'" in page
+
+
+def test_a_name_cannot_end_the_script_of_a_page(distances):
+    named = replace(distances, tasks=["</script><script>alert(1)</script>", "b", "c", "d"])
+    assert page_of([named]).count("</script>") == page_of([distances]).count("</script>")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_a_browser_draws_the_page_without_an_error(distances, tmp_path):
+    directed = replace(distances, distance="kl", symmetric=False)
+    (tmp_path / "page.html").write_text(page_of([distances, directed]))
+    drawn = subprocess.run(
+        [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{tmp_path / 'page.html'}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in drawn.stderr
+    assert drawn.stdout.count("<rect") == 16
+    assert drawn.stdout.count("<circle") == 4
+    assert "$c" in drawn.stdout
 
 
 def test_a_damaged_table_is_named(tmp_path):

@@ -128,14 +128,18 @@ class EarthMover(Measure):
             raise OptionError(f"mode.emd.samples must be a whole number from 1, or null, found {samples!r}.")
 
     def summarise(self, tasks: Sequence[Described]) -> Sequence[Any]:
-        """Shuffle the samples of each task by the seed, so that the first few are drawn at random."""
+        """Shuffle the samples of each task by the seed, so that the first few are drawn at random.
+
+        Which these are depends on the name of the task, not on which others there are.
+        """
+        return [self._drawn(task) for task in tasks]
+
+    def _drawn(self, task: Described) -> Any:
         import numpy as np
 
-        orders = np.random.default_rng(self.seed).spawn(len(tasks))
-        return [
-            values_of(task)[order.permutation(len(values_of(task)))[: self.options["samples"]]]
-            for task, order in zip(tasks, orders, strict=True)
-        ]
+        values, name = values_of(task), task.struct.name.encode()
+        order = np.random.default_rng([self.seed, *name]).permutation(len(values))
+        return values[order[: self.options["samples"]]]
 
     def between(self, a: Any, b: Any) -> float:
         """Move as many samples as the smaller task has."""
@@ -159,6 +163,11 @@ class PrototypeMover(Measure):
         for task in tasks:
             labels = targets_of(task)
             known = labels >= 0
+            if not known.any():
+                raise OptionError(
+                    f"No sample of task '{task.struct.name}' has a label, so that it has no prototypes; set"
+                    " mode.split=train, or leave out the distance prototype_emd."
+                )
             found.append(Prototypes.of(values_of(task)[known], labels[known].tolist()))
         return found
 

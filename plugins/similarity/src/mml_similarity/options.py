@@ -11,7 +11,9 @@ from mml_similarity.measure import Measure
 from mml_similarity.measures import ENSEMBLE, MEASURES
 
 RANKS, RANGES = "ranks", "ranges"
-PLOTS = ("heatmap", "dendrogram", "map")
+PAGE = "page"
+PLOTS = ("heatmap", "dendrogram", "map", PAGE)
+"""What can be drawn: of each distance, and a page of all."""
 
 
 @dataclass(frozen=True, kw_only=True)

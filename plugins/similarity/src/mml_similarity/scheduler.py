@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.api import FeatureScheduler, OptionError
 from mml_similarity.measure import Described, Measure
 from mml_similarity.measures import ENSEMBLE
-from mml_similarity.options import check_distances, ensemble_of, measure_of, plots_of
+from mml_similarity.options import PAGE, check_distances, ensemble_of, measure_of, plots_of
 
 if TYPE_CHECKING:
+    from mml_core.api import Features
     from mml_similarity.table import Distances
 
 
 class SimilarityScheduler(FeatureScheduler):
     """Measures how far tasks are from each other.
 
-    A step for each task extracts its features, a step for each distance compares all pairs of tasks.
+    A step for each task extracts its features, a step for each distance compares all pairs of tasks, and the
+    last one collects all distances.
     """
+
+    reuse_safe = True
 
     def __init__(self, cfg: Any) -> None:
         super().__init__(cfg, available_subroutines=["features", "distances"])
@@ -38,7 +42,9 @@ class SimilarityScheduler(FeatureScheduler):
             for each in measures
         ]
         if combined:
-            self.add_step("combine", after=measured)
+            measured.append(self.add_step("combine", after=measured))
+        if measured:
+            self.add_step("collect", after=measured)
 
     # -- steps
 
@@ -57,6 +63,7 @@ class SimilarityScheduler(FeatureScheduler):
         measure = measure_of(distance, self.cfg.mode, seed=self.step_seed)
         structs = [self.get_struct(task) for task in tasks]
         features = list(self.features_of_tasks()) if measure.needs_features else [None] * len(tasks)
+        _require_pairs(distance, features)
         described = [
             Described(struct=struct, features=found) for struct, found in zip(structs, features, strict=True)
         ]
@@ -90,15 +97,34 @@ class SimilarityScheduler(FeatureScheduler):
             )
         )
 
+    def collect(self) -> dict[str, Any]:
+        """Save all distances as one page, and as one table: the newest that ``reuse.distances`` finds."""
+        from mml_similarity.table import load_distances, save_distances
+
+        found = [load_distances(Path(each["files"]["distances"])) for each in self._measured()]
+        table = self.fm.construct_saving_path(None, "distances", file_name="all.parquet")
+        save_distances(table, *found)
+        files = {"distances": str(table)}
+        if PAGE in plots_of(self.cfg.mode):
+            from mml_similarity.page import page_of
+
+            page = self.fm.construct_saving_path(None, "similarity_plots", file_name="all.html")
+            page.write_text(page_of(found), encoding="utf-8")
+            files[PAGE] = str(page)
+        return {"files": files}
+
     def before_finishing_hook(self) -> None:
         """Show the nearest task of each, and where the files are."""
-        measured = [*self.results.by_method("measure"), *self.results.by_method("combine")]
+        measured = self._measured()
         if not measured:
             return
         self.return_value = {each["distance"]: each["nearest"] for each in measured}
-        _show(measured, self.fm.project_path)
+        _show(measured, self.results.by_method("collect"), self.fm.project_path)
 
     # -- what steps share
+
+    def _measured(self) -> list[dict[str, Any]]:
+        return [*self.results.by_method("measure"), *self.results.by_method("combine")]
 
     def _checked_measures(self) -> list[Measure]:
         """Return the distances that are asked for, without the ensemble, after all checks."""
@@ -135,10 +161,21 @@ class SimilarityScheduler(FeatureScheduler):
         save_distances(table, distances)
         files = {"distances": str(table)}
         for kind in plots_of(self.cfg.mode):
+            if kind == PAGE:
+                continue
             plot = self.fm.construct_saving_path(None, "similarity_plots", file_name=f"{name}-{kind}.png")
             plot.write_bytes(draw(kind, distances))
             files[kind] = str(plot)
         return {"distance": name, "files": files, "nearest": _nearest(distances)}
+
+
+def _require_pairs(distance: str, features: Sequence[Features | None]) -> None:
+    for found in features:
+        if found is not None and len(found.values) < 2:
+            raise OptionError(
+                f"Task '{found.task}' has features of a single sample, and {distance} needs two; leave the"
+                " task out, or choose another mode.split."
+            )
 
 
 def _nearest(distances: Distances) -> dict[str, dict[str, Any]]:
@@ -152,12 +189,14 @@ def _nearest(distances: Distances) -> dict[str, dict[str, Any]]:
     }
 
 
-def _show(measured: Iterable[Mapping[str, Any]], project: Path) -> None:
+def _show(
+    measured: Sequence[Mapping[str, Any]], collected: Sequence[Mapping[str, Any]], project: Path
+) -> None:
     print("Nearest tasks:")
     for each in measured:
         for task, found in each["nearest"].items():
             print(f"  {each['distance']:14} {task} -> {found['task']}  {found['distance']:.4g}")
     print("Files:")
-    for each in measured:
+    for each in (*measured, *collected):
         for path in each["files"].values():
             print(f"  {Path(path).relative_to(project)}")

@@ -47,8 +47,8 @@ class Distances:
         return mean
 
 
-def save_distances(path: Path, distances: Distances) -> None:
-    """Write one row for each ordered pair of tasks, atomically; equal distances give equal bytes.
+def save_distances(path: Path, *measured: Distances) -> None:
+    """Write one row for each distance and ordered pair of tasks, atomically; equal ones give equal bytes.
 
     Columns: ``task_a``, ``task_b``, ``distance`` (its name), ``value`` (from a to b), ``symmetric``,
     ``samples_a``, ``samples_b``.
@@ -56,10 +56,19 @@ def save_distances(path: Path, distances: Distances) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    options = json.dumps({each.distance: each.options for each in measured}, sort_keys=True)
+    table = pa.concat_tables([_rows_of(each) for each in measured]).combine_chunks()
+    with writing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata({_META: options}), temporary, compression="zstd")
+
+
+def _rows_of(distances: Distances) -> Any:
+    import pyarrow as pa
+
     count = len(distances.tasks)
     rows, columns = np.divmod(np.arange(count**2), count)
     names, samples = np.array(distances.tasks, dtype=object), np.array(distances.samples, dtype=np.int64)
-    table = pa.table(
+    return pa.table(
         {
             "task_a": pa.array(names[rows], pa.string()),
             "task_b": pa.array(names[columns], pa.string()),
@@ -70,13 +79,10 @@ def save_distances(path: Path, distances: Distances) -> None:
             "samples_b": pa.array(samples[columns], pa.int64()),
         }
     )
-    options = json.dumps(distances.options, sort_keys=True)
-    with writing(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({_META: options}), temporary, compression="zstd")
 
 
 def load_distances(path: Path) -> Distances:
-    """Read what :func:`save_distances` wrote.
+    """Read what :func:`save_distances` wrote of one distance.
 
     Raises:
         DistancesError: The file is missing, damaged, or something else.
@@ -89,13 +95,14 @@ def load_distances(path: Path) -> Distances:
             table = file.read()
         options = json.loads((table.schema.metadata or {})[_META])
         count = round(len(table) ** 0.5)
+        distance = table["distance"][0].as_py()
         return Distances(
-            distance=table["distance"][0].as_py(),
+            distance=distance,
             tasks=table["task_b"].to_pylist()[:count],
             values=table["value"].to_numpy().reshape(count, count).copy(),
             symmetric=table["symmetric"][0].as_py(),
             samples=table["samples_b"].to_pylist()[:count],
-            options=options,
+            options=options[distance],
         )
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise DistancesError(
