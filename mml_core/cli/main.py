@@ -35,6 +35,7 @@ SUBCOMMANDS = {
     ("tasks", "add"): "mml_core.cli.tasks_add",
     ("tasks", "leakage"): "mml_core.cli.tasks_leakage",
     ("plugins", "new"): "mml_core.cli.plugins_new",
+    ("plugins", "check"): "mml_core.cli.plugins_check",
 }
 """Words after a command that have a module of their own."""
 
