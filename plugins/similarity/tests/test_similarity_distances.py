@@ -216,6 +216,12 @@ def test_fisher_distance_is_the_cosine_distance_of_shares():
 # -- words, and ensembles
 
 
+def test_a_task_without_information_has_nothing_in_common_with_another():
+    nothing, some = np.zeros(3), np.array([0.0, 1, 2])
+    assert fisher_distance(nothing, some) == fisher_distance(some, nothing) == 1
+    assert fisher_distance(nothing, nothing) == 0
+
+
 def test_the_semantic_distance_is_one_minus_the_share_of_common_words():
     a, b = words_of(["Grey", "digits_parity"]), words_of(["grey digits"])
     assert a == {"grey", "digits", "parity"}

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from mml_similarity.table import load_distances
 
-from mml_core.api import load_features
+from mml_core.api import Features, MMLFileManager, PluginManager, load_features, save_features
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
@@ -207,3 +207,46 @@ def test_tasks_of_different_channels_are_refused(similarity, tiny_task):
     refused = similarity(tasks="tiny_classification,tiny_classification_rgb")
     assert refused.code == 2
     assert "set preprocessing.channels=rgb or grey" in refused.err
+
+
+@pytest.fixture
+def stored(mml_project, dot):
+    """Save features that a user brings: ``stored("tiny_classification", values, targets)``."""
+
+    def save(task, values, targets):
+        with MMLFileManager(
+            data=mml_project.data,
+            results=mml_project.results,
+            project="own",
+            plugins=PluginManager.discover(),
+        ) as manager:
+            found = Features(
+                task=task,
+                task_type="classification",
+                sample_ids=[str(row) for row in range(len(values))],
+                splits=["train"] * len(values),
+                values=np.asarray(values, dtype=np.float32),
+                targets=np.asarray(targets),
+                classes=("disc", "square"),
+            )
+            save_features(manager.construct_saving_path(None, "features", task), found)
+
+    return save
+
+
+def test_features_of_a_single_sample_are_refused(similarity, stored):
+    for task, count in zip(BOTH, (4, 1), strict=True):
+        stored(task, np.eye(4)[:count], [0] * count)
+    refused = similarity("mode.distances=[fid]", "reuse.features=own")
+    assert refused.code != 0
+    assert "Task 'tiny_multilabel' has features of a single sample, and fid needs two" in refused.err
+
+
+def test_a_task_without_labels_has_no_prototypes(similarity, stored, tiny_task):
+    tasks = "tiny_classification,tiny_classification_rgb"
+    tiny_task("classification", channels=3)
+    for task, label in zip(tasks.split(","), (0, -1), strict=True):
+        stored(task, np.eye(4), [label] * 4)
+    refused = similarity("mode.distances=[prototype_emd]", "reuse.features=own", tasks=tasks)
+    assert refused.code != 0
+    assert "No sample of task 'tiny_classification_rgb' has a label" in refused.err

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from mml_core.api import Features, TaskStruct
 
+PAIRS_AT_ONCE = 2
+"""How many pairs of tasks are compared at the same time: processors that a step needs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
@@ -79,17 +82,24 @@ class Measure(ABC):
         """Return the distance from one task's summary to another's."""
 
     def matrix(self, tasks: Sequence[Described]) -> NDArray[np.float64]:
-        """Return all distances (T, T), from the task of the row to that of the column."""
+        """Return all distances (T, T), from the task of the row to that of the column.
+
+        Several pairs are compared at once, each by one thread, so that their number changes no result.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        from itertools import combinations, permutations
+
         import numpy as np
 
         found = self.summarise(tasks)
         values = np.zeros((len(found), len(found)))
-        for row in range(len(found)):
-            for column in range(row + 1, len(found)):
-                values[row, column] = self.between(found[row], found[column])
-                values[column, row] = (
-                    values[row, column] if self.symmetric else self.between(found[column], found[row])
-                )
+        pairs = list((combinations if self.symmetric else permutations)(range(len(found)), 2))
+        with ThreadPoolExecutor(PAIRS_AT_ONCE) as threads:
+            between = threads.map(lambda pair: self.between(found[pair[0]], found[pair[1]]), pairs)
+            for (row, column), value in zip(pairs, between, strict=True):
+                values[row, column] = value
+                if self.symmetric:
+                    values[column, row] = value
         return values
 
     def require_number(self, key: str, *, above: float, most: float = math.inf) -> None:

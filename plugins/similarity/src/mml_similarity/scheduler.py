@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.api import FeatureScheduler, OptionError
-from mml_similarity.measure import Described, Measure
+from mml_similarity.measure import PAIRS_AT_ONCE, Described, Measure
 from mml_similarity.measures import ENSEMBLE
 from mml_similarity.options import PAGE, check_distances, ensemble_of, measure_of, plots_of
 
@@ -38,7 +38,12 @@ class SimilarityScheduler(FeatureScheduler):
             self.plan_features() if extracting or any(each.needs_features for each in measures) else []
         )
         measured = [
-            self.add_step("measure", each.name, after=extracted if each.needs_features else ())
+            self.add_step(
+                "measure",
+                each.name,
+                after=extracted if each.needs_features else (),
+                resources={"cpus": PAIRS_AT_ONCE} if each.needs_features else None,
+            )
             for each in measures
         ]
         if combined:

@@ -80,7 +80,8 @@ def fisher_distance(a: Array, b: Array) -> float:
     """Return the cosine distance of two embeddings, each divided by their sum.
 
     Achille et al., "Task2Vec: task embedding for meta-learning", ICCV 2019, section 4: dividing makes
-    features with little information count as those with much.
+    features with little information count as those with much. Where one embedding is 0 throughout, as that of
+    a task with a single class, and the other is not, they have nothing in common: the distance is 1.
 
     Args:
         a: Diagonal Fisher information, (D,), not negative.
@@ -90,7 +91,9 @@ def fisher_distance(a: Array, b: Array) -> float:
     known = total > 0
     left, right = a[known] / total[known], b[known] / total[known]
     norms = math.sqrt(float(left @ left)) * math.sqrt(float(right @ right))
-    return max(1 - float(left @ right) / norms, 0.0) if norms else 0.0
+    if not norms:
+        return float(left.any() or right.any())
+    return max(1 - float(left @ right) / norms, 0.0)
 
 
 def _with_constant(features: Array) -> Array:
