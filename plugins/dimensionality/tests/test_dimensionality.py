@@ -7,7 +7,7 @@ import pytest
 
 import mml_core.api as mml_api
 from mml_core.api import Features, MMLFileManager, PluginManager, save_features
-from mml_core.testing import PluginContract
+from mml_core.testing import PluginContract, SchedulerContract
 
 pytest_plugins = ["mml_core.testing.crash"]
 
@@ -129,11 +129,23 @@ def test_it_resumes_from_kills_while_features_are_extracted(crash_kit, tasks):
 
 
 @pytest.mark.long
-def test_workers_change_no_result(crash_kit, tasks):
-    crash_kit("dimensionality", *SMALL, tasks=tasks, sample=0, executor="processes")
-
-
-@pytest.mark.long
 def test_steps_are_taken_over_where_nothing_they_used_differs(crash_kit, extracted):
     changes = ["mode.mle.last=4", "mode.two_nn.discard=0.2"]
     crash_kit.reuse("dimensionality", *KILLED, tasks=extracted, changes=changes)
+
+
+@pytest.mark.long
+class TestScheduler(SchedulerContract):
+    scheduler = "dimensionality"
+    tasks = TASKS
+    config = {
+        "mode.of": "pixels",
+        "preprocessing": "none",
+        "mode.scales": [1, 2],
+        "mode.mle.first": 3,
+        "mode.mle.last": 4,
+    }
+
+    @pytest.fixture(autouse=True)
+    def _with_tasks(self, tasks):
+        """The tiny tasks are no plugin's, so that nobody else can create them."""
