@@ -10,6 +10,8 @@ from mml_core.config.projects import DEFAULT_PROJECT as DEFAULT_PROJECT
 from mml_core.config.projects import project_folder as project_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mml_core.plugins import PluginManager
 
 
@@ -35,12 +37,30 @@ def inspect_plugins(arguments: argparse.Namespace) -> PluginManager:
     return _discover(arguments, strict=False)
 
 
+def project_of(arguments: argparse.Namespace) -> Path | None:
+    """Return the folder of the project that a command works on, which need not be there.
+
+    Args:
+        arguments: The command's; without ``proj`` it works on none.
+    """
+    if not hasattr(arguments, "proj"):
+        return None
+    from mml_core.cli.run import value_of
+    from mml_core.config.locations import resolve_locations
+
+    overrides = getattr(arguments, "overrides", [])
+    results = resolve_locations({"results": value_of("paths.results", overrides)}).results
+    return results / (value_of("proj", overrides) or arguments.proj or DEFAULT_PROJECT)
+
+
 def _discover(arguments: argparse.Namespace, *, strict: bool | None) -> PluginManager:
     from mml_core.plugins import PluginManager
     from mml_core.plugins.blocking import Blocking
 
     without = arguments.without_plugin
-    blocking = Blocking.from_environment(no_plugins=arguments.no_plugins, without=without)
+    blocking = Blocking.from_environment(
+        no_plugins=arguments.no_plugins, without=without, project=project_of(arguments)
+    )
     plugins = PluginManager.discover(blocking, strict)
     for name in Blocking(without=without).unknown(plugins.plugins):
         plugins.plugin(name)  # raises, with near matches

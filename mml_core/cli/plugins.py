@@ -1,4 +1,7 @@
-"""List, inspect and check the installed plugins, and read what each hook is for."""
+"""List, inspect and switch the installed plugins, and read what each hook is for.
+
+`mml plugins new NAME` writes a new plugin, and `mml plugins check PATH|NAME` checks one.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,12 @@ class UnknownHookError(MMLError):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``mml plugins``."""
-    actions = parser.add_subparsers(dest="action", metavar="list|info|doctor|hooks", required=True)
+    actions = parser.add_subparsers(
+        dest="action", metavar="list|info|doctor|enable|disable|hooks", required=True
+    )
     listing = actions.add_parser("list", help="list the installed plugins")
-    listing.add_argument("--all", action="store_true", help="mml itself and disabled plugins too")
+    listing.add_argument("--all", action="store_true", help="mml itself and all disabled plugins too")
+    listing.add_argument("--proj", help="as this project sees them (default: default)")
     listing.add_argument("--json", action="store_true", help="print JSON")
     info = actions.add_parser("info", help="show all that is known of a plugin")
     info.add_argument("name", help="its distribution's name, with or without 'mml-plugin-'")
@@ -29,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument("--json", action="store_true", help="print JSON")
     doctor = actions.add_parser("doctor", help="say what is wrong with which plugin, and what to do")
     doctor.add_argument("--json", action="store_true", help="print JSON")
+    for word, what in (("disable", "do without a plugin from now on"), ("enable", "use it again")):
+        action = actions.add_parser(word, help=what)
+        action.add_argument("name", help="its distribution's name, with or without 'mml-plugin-'")
+        action.add_argument("--proj", help="in this project only; otherwise for you, in all projects")
     hooks = actions.add_parser("hooks", help="print what a plugin can implement")
     hooks.add_argument("name", nargs="?", help="one hook")
     hooks.add_argument("--json", action="store_true", help="print JSON")
@@ -42,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.action == "hooks":
         return _hooks(args.name, as_json=args.json)
+    if args.action in ("enable", "disable"):
+        from mml_core.cli.plugins_switch import switch
+
+        return switch(args, disabled=args.action == "disable")
     from mml_core.cli.environment import discover_plugins, inspect_plugins
 
     if args.action == "list":
@@ -53,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(plugins: PluginManager, *, every: bool, as_json: bool) -> int:
-    shown = [info for info in plugins.plugins.values() if every or not _quiet(info)]
+    shown = [info for info in plugins.plugins.values() if every or not _quiet(info, plugins)]
     if as_json:
         _print_json([info.as_json() for info in shown])
         return 0
@@ -77,8 +91,14 @@ def _list(plugins: PluginManager, *, every: bool, as_json: bool) -> int:
     return 0
 
 
-def _quiet(info: PluginInfo) -> bool:
-    return info.builtin or info.status.value == "disabled"
+def _quiet(info: PluginInfo, plugins: PluginManager) -> bool:
+    """Tell mml itself, and what this one command does without: what is disabled for good is shown."""
+    for_good = info.cause in plugins.blocking.disabled.values()
+    return info.builtin or (_is_off(info) and not for_good)
+
+
+def _is_off(info: PluginInfo) -> bool:
+    return info.status.value == "disabled"
 
 
 def _contents(info: PluginInfo) -> str:
@@ -129,7 +149,7 @@ def _doctor(plugins: PluginManager, *, as_json: bool) -> int:
         print(f"wrong  {line}")
     for name, note in notes:
         print(f"note   Plugin {name}: {note}.")
-    usable = sum(not (info.broken or _quiet(info)) for info in plugins.plugins.values())
+    usable = sum(not (info.broken or info.builtin or _is_off(info)) for info in plugins.plugins.values())
     print(f"{usable} plugins usable, {len(wrong)} things wrong, {len(notes)} notes.")
     return 1 if wrong else 0
 

@@ -84,12 +84,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from mml_core.cli.environment import discover_plugins
+    from mml_core.cli.environment import discover_plugins, project_of
 
     _sort_out(args)
     options = hydra_options(args)
     answered = any(getattr(args, name) for name in _ANSWERS)
     plugins = discover_plugins(args)
+    project = project_of(args)
+    if project is not None and not answered:
+        from mml_core.plugins.requiring import check_required
+
+        check_required(project, plugins)  # before a mode is missed that such a plugin brings
     if args.continue_run is not None:
         from mml_core.cli.continuing import go_on
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mml_core.config.locations import resolve_locations
 from mml_core.config.projects import UnknownProjectError, project_folder
 from mml_core.notebook.frames import frame
-from mml_core.plugins import PluginManager
+from mml_core.plugins import Blocking, PluginManager
 from mml_core.schedulers.inventory import model_rows, task_rows
 from mml_core.scheduling.runs import list_runs
 
@@ -41,7 +41,7 @@ def open_project(project: str | Path, results: str | Path | None = None) -> Proj
         project, results = folder.name, folder.parent
     locations = resolve_locations({"results": None if results is None else str(results)})
     path = project_folder(locations.results, project)
-    return Project(path=path, data=locations.data, plugins=installed_plugins())
+    return Project(path=path, data=locations.data, plugins=installed_plugins(path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +208,13 @@ class Project:
         return found
 
 
-def installed_plugins() -> PluginManager:
-    """Find the plugins that are installed, and warn of each that cannot be used."""
-    plugins = PluginManager.discover()
+def installed_plugins(project: Path) -> PluginManager:
+    """Find the plugins that a project may use, and warn of each that cannot be used.
+
+    Args:
+        project: The project's folder; it need not be there.
+    """
+    plugins = PluginManager.discover(Blocking.from_environment(project=project))
     for warning in plugins.warnings():
         log.warning("%s", warning)
     return plugins

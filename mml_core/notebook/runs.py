@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from mml_core.config.compose import compose, place
+from mml_core.config.locations import resolve_locations
 from mml_core.config.logs import logging_on_console, logging_to
 from mml_core.config.projects import DEFAULT_PROJECT
 from mml_core.config.run_directory import claim_run_directory
@@ -57,7 +58,7 @@ def plan(mode: str, tasks: str | Sequence[str] = (), /, **overrides: Any) -> pd.
         MMLError: The config is wrong; the message says what.
         MissingPandasError: pandas is not installed.
     """
-    plugins = installed_plugins()
+    plugins = installed_plugins(_project(overrides))
     cfg = _admitted(job_overrides(mode, tasks, overrides), plugins)
     rows = plan_of(cfg, RunContext(plugins=plugins, locations=place(cfg), run_dir=None))
     return frame(rows, _COLUMNS)
@@ -82,7 +83,7 @@ def run(
         StepFailedError: A step failed; the message says which and why.
         RunStoppedError: It was interrupted; ``continue_run`` goes on with it.
     """
-    plugins = installed_plugins()
+    plugins = installed_plugins(_project(overrides))
     written = job_overrides(mode, tasks, overrides)
     cfg = _admitted(written, plugins)
     locations = place(cfg)
@@ -126,10 +127,17 @@ def continue_run(
     """
     folder = open_project(project, results).path
     path = find_run(folder, run) if run is not None else _newest(folder)
-    plugins = installed_plugins()
+    plugins = installed_plugins(folder)
     with logging_on_console(), logging_to(path), showing_steps(path, progress):
         outcome = runner.continue_run(path, overrides_of(overrides), plugins, accept_changes=accept_changes)
     return _finished(outcome)
+
+
+def _project(overrides: Mapping[str, Any]) -> Path:
+    """Return the folder of the project that takes a run."""
+    results = overrides.get("paths.results") or (overrides.get("paths") or {}).get("results")
+    locations = resolve_locations({"results": results})
+    return locations.results / str(overrides.get("proj") or DEFAULT_PROJECT)
 
 
 def _admitted(overrides: Sequence[str], plugins: PluginManager) -> DictConfig:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mml_core.errors import MMLError
+from mml_core.plugins.requiring import check_required
 from mml_core.scheduling.providers import providers_of
 from mml_core.scheduling.target import executor_class, scheduler_class
 from mml_core.scheduling.task_list import resolve_pivot, resolve_task_list
@@ -27,6 +28,7 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
     """Refuse, before anything is written, a mode that is no scheduler, files of two owners, unknown tasks.
 
     Raises:
+        RequiredPluginError: A plugin that the project requires is not there.
         DataFolderError: The data folder is there and cannot be read.
         RefError: What a record of the mode or executor names cannot be imported; its plugin is named.
         ConflictError: Two plugins claim one path key, and the run uses one of them.
@@ -35,6 +37,7 @@ def check_job(cfg: DictConfig, plugins: PluginManager) -> None:
         UnknownTaskError: A task is neither installed nor can it be created.
         UnknownNameError: A tag, or a task with its provider, is unknown.
     """
+    check_required(Path(cfg.paths.results) / str(cfg.proj), plugins)
     _check_data(Path(cfg.paths.data))
     scheduler_class(cfg, plugins)
     executor_class(cfg, plugins)

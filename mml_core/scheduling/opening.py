@@ -12,6 +12,7 @@ from mml_core.config.locations import Locations
 from mml_core.config.validation import check_running
 from mml_core.errors import MMLError
 from mml_core.plugins import PluginManager
+from mml_core.plugins.requiring import check_required
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.continuing import apply_overrides
@@ -98,12 +99,14 @@ def reopen(
 
     Raises:
         OverrideRefusedError: An override could change results.
+        RequiredPluginError: A plugin that the project requires is not there.
         VersionsChangedError: Versions that its results depend on are others now, and that is not accepted.
         DamagedRecordError: Its config is not what was written.
     """
     info = run.info()
     cfg = _stored_config(run, overrides, plugins)
     check_running(cfg, plugins)
+    check_required(run.project_path, plugins)
     plugins.check_conflicts(providers_of(cfg, plugins))
     changes = _changes(info, cfg, plugins)
     if changes and not accept_changes:

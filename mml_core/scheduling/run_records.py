@@ -127,7 +127,7 @@ def new_session(
         accepted=list(accepted),
         shared=shared,
         no_plugins=blocking.no_plugins,
-        without=sorted(blocking.without),
+        without=sorted({*blocking.without, *blocking.disabled}),
         only=None if blocking.only is None else sorted(blocking.only),
     )
 
