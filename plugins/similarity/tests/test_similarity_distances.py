@@ -155,6 +155,11 @@ def test_earth_movers_equals_pot(draw, counts):
     assert earth_movers(x, y) == pytest.approx(expected, abs=TOLERANCE)
 
 
+def test_earth_movers_of_a_set_to_itself_in_another_order_is_zero(draw):
+    x = draw(50, 6) + 1000
+    assert earth_movers(x, x[::-1]) == 0
+
+
 def test_prototypes_are_the_means_of_classes_with_their_shares():
     rows = np.array([[0.0], [2.0], [10.0], [1.0]])
     found = Prototypes.of(rows, ["cat", "cat", "dog", "cat"])

@@ -31,9 +31,11 @@ def earth_movers(
         x_weights: Of each point (N,), not negative; they are scaled to sum to 1. None for equal ones.
         y_weights: The same for ``y``.
     """
-    costs = cdist(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
+    here, there = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x_weights is None and y_weights is None and len(x) == len(y):
-        return float(costs[linear_sum_assignment(costs)].mean())
+        rows, columns = linear_sum_assignment(_quick_distances(here, there))
+        return float(np.linalg.norm(here[rows] - there[columns], axis=1).mean())
+    costs = cdist(here, there)
     supply, demand = _shares(x_weights, len(x)), _shares(y_weights, len(y))
     return _transported(costs, supply, demand)
 
@@ -69,6 +71,15 @@ def prototype_distance(a: Prototypes, b: Prototypes) -> float:
     their similarity is ``exp(-0.01 d)`` of this ``d``.
     """
     return earth_movers(a.points, b.points, a.weights, b.weights)
+
+
+def _quick_distances(x: Array, y: Array) -> Array:
+    """Return all distances by ``|x|² + |y|² - 2xy``: quicker by far, exact enough to choose by."""
+    centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
+    x, y = x - centre, y - centre
+    squares: Array = -2 * (x @ y.T)
+    squares += (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)
+    return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
 
 
 def _shares(weights: Array | None, count: int) -> Array:
