@@ -61,7 +61,8 @@ def _discover(arguments: argparse.Namespace, *, strict: bool | None) -> PluginMa
     blocking = Blocking.from_environment(
         no_plugins=arguments.no_plugins, without=without, project=project_of(arguments)
     )
-    plugins = PluginManager.discover(blocking, strict)
+    tracer = getattr(arguments, "tracer", None) or PluginManager
+    plugins: PluginManager = tracer.discover(blocking, strict)
     for name in Blocking(without=without).unknown(plugins.plugins):
         plugins.plugin(name)  # raises, with near matches
     return plugins

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from mml_core.plugins.discovery import ModuleEntryPoint
+    from mml_core.plugins.tracing import Tracer
 
 COMMANDS = {
     "run": ("mml_core.cli.run", "run a mode over tasks, or go on with a run"),
@@ -36,6 +37,7 @@ SUBCOMMANDS = {
     ("tasks", "leakage"): "mml_core.cli.tasks_leakage",
     ("plugins", "new"): "mml_core.cli.plugins_new",
     ("plugins", "check"): "mml_core.cli.plugins_check",
+    ("plugins", "trace"): "mml_core.cli.plugins_trace",
 }
 """Words after a command that have a module of their own."""
 
@@ -135,13 +137,21 @@ def _dispatch(arguments: list[str]) -> int:
         return _complete(arguments)
     name, rest = arguments[0], arguments[1:]
     if (name, *rest[:1]) in SUBCOMMANDS:
-        return _run(f"{name} {rest[0]}", import_module(SUBCOMMANDS[name, rest[0]]), rest[1:])
+        return run_command(f"{name} {rest[0]}", import_module(SUBCOMMANDS[name, rest[0]]), rest[1:])
     if name in COMMANDS:
-        return _run(name, import_module(COMMANDS[name][0]), rest)
+        return run_command(name, import_module(COMMANDS[name][0]), rest)
     return _run_from_plugin(name, rest)
 
 
-def _run(name: str, module: ModuleType, arguments: list[str]) -> int:
+def run_command(name: str, module: ModuleType, arguments: list[str], *, tracer: Tracer | None = None) -> int:
+    """Run one of mml's own commands and return its exit code.
+
+    Args:
+        name: What is typed for it behind ``mml``.
+        module: The command's module.
+        arguments: What is typed behind its name.
+        tracer: Watches what the plugins do.
+    """
     from mml_core.cli.parsing import command_parser
 
     parser = command_parser(name, module)
@@ -149,6 +159,7 @@ def _run(name: str, module: ModuleType, arguments: list[str]) -> int:
     parse: Any = parser.parse_intermixed_args if getattr(module, "INTERMIXED", False) else parser.parse_args
     args = parse(arguments)
     args.command_line = ["mml", *name.split(), *arguments]
+    args.tracer = tracer
     code: int = module.run(args)
     return code
 
@@ -214,7 +225,7 @@ def _complete(arguments: list[str]) -> int:
     """Answer the shell, or let Hydra print what makes it ask."""
     shells = [each.partition("=")[2] for each in arguments if each.startswith("query=")]
     if not shells:
-        return _run("run", import_module(COMMANDS["run"][0]), arguments)
+        return run_command("run", import_module(COMMANDS["run"][0]), arguments)
     from mml_core.cli.completion import candidates
 
     print(("\n" if shells[0] == "fish" else " ").join(candidates(os.environ.get("COMP_LINE", "mml "))))

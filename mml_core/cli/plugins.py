@@ -1,6 +1,7 @@
 """List, inspect and switch the installed plugins, and read what each hook is for.
 
-`mml plugins new NAME` writes a new plugin, and `mml plugins check PATH|NAME` checks one.
+`mml plugins new NAME` writes a new plugin, `mml plugins check PATH|NAME` checks one, and
+`mml plugins trace -- COMMAND` tells which hooks a command calls.
 """
 
 from __future__ import annotations

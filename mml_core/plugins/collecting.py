@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +59,9 @@ def collect(plugin: Any, info: PluginInfo) -> None:
         hook: pluggy.HookCaller = getattr(trial.hook, f"mml_{kind}")
         for implementation in hook.get_hookimpls():
             _refuse_wrapper(implementation)
+            start = time.perf_counter()
             contributions[kind] = _records(kind, implementation.function, info.name)
+            info.hook_seconds[hook.name] = time.perf_counter() - start
     for name in OBSERVING_HOOKS:
         for implementation in getattr(trial.hook, name).get_hookimpls():
             _refuse_wrapper(implementation)

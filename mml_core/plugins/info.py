@@ -51,6 +51,7 @@ class PluginInfo:
         notes: What its author should look at, though it works.
         contributions: Kind (``"schedulers"``, …) to what it contributes.
         hooks: Names of the hooks it implements.
+        hook_seconds: What its contributing hooks took, each called once.
         offers: ``"commands"`` and ``"importers"`` to the names of those it adds by modules of their own.
     """
 
@@ -68,6 +69,7 @@ class PluginInfo:
     notes: list[str] = field(default_factory=list)
     contributions: dict[str, list[Contribution[Any]]] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
+    hook_seconds: dict[str, float] = field(default_factory=dict)
     offers: dict[str, list[str]] = field(default_factory=dict)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -29,6 +29,9 @@ from mml_core.plugins.names import CORE, aliases, normalise, split_qualified
 from mml_core.plugins.records import TaskSpec
 from mml_core.plugins.refs import load_ref
 from mml_core.plugins.registry import Contribution
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class PluginManager(Contributions):
@@ -60,7 +63,7 @@ class PluginManager(Contributions):
         strict: bool | None = None,
         *,
         path: Iterable[str] | None = None,
-    ) -> PluginManager:
+    ) -> Self:
         """Find and load the plugins of all installed distributions.
 
         Args:
@@ -245,10 +248,14 @@ class PluginManager(Contributions):
         relay.add_hookspecs(hookspecs)
         order = sorted(self._objects, key=lambda name: (name != CORE, name))
         for name in reversed(order):  # pluggy calls last come first
-            relay.register(self._objects[name], name)
+            relay.register(self._as_called(name), name)
         self.hook: pluggy.HookRelay = relay.hook
         self._join([self.plugins[name] for name in order], self.not_loaded)
         self._mark_conflicted()
+
+    def _as_called(self, name: str) -> Any:
+        """Return the object whose hook implementations are called for a plugin."""
+        return self._objects[name]
 
     def _mark_conflicted(self) -> None:
         mark_conflicted(self.plugins, [*self.path_conflicts(), *self.config_conflicts()])
