@@ -33,6 +33,7 @@ def mml_schedulers() -> Iterable[SchedulerSpec]:
             @hookimpl
             def mml_schedulers():
                 yield SchedulerSpec(name="count", target="mml_x.scheduler:CountScheduler")
+                yield SchedulerSpec(name="show", target="mml_x.scheduler:ShowScheduler", writes=False)
     """
     raise NotImplementedError
 
@@ -53,6 +54,7 @@ def mml_path_assignments() -> Iterable[PathAssignment]:
             @hookimpl
             def mml_path_assignments():
                 yield PathAssignment(key="maps", path="PROJ_PATH/MAPS/TASK_NAME/map.png", reusable=True)
+                yield PathAssignment(key="nets", path="TEMP_PATH/FILE_NAME", type="torch.nn:Module")
     """
     raise NotImplementedError
 

@@ -73,7 +73,7 @@ def mml_step_started(scheduler: Any, step: StepView) -> None:
 
             @hookimpl
             def mml_step_started(scheduler, step):
-                print("begins:", step.id)
+                print("begins:", step.id, "with", *step.params)
     """
     raise NotImplementedError
 
@@ -94,7 +94,8 @@ def mml_step_finished(scheduler: Any, step: StepView, outcome: Outcome) -> None:
 
             @hookimpl
             def mml_step_finished(step, outcome):
-                print(step.id, "took", round(outcome.seconds), "s")
+                how = f"taken from {outcome.taken_from}" if outcome.taken_from else f"{outcome.seconds:.0f} s"
+                print(step.id, how)
     """
     raise NotImplementedError
 
@@ -141,7 +142,7 @@ def mml_run_started(run: RunView) -> None:
 
             @hookimpl
             def mml_run_started(run):
-                print(run.mode, "runs in", run.dir)
+                print(run.mode, "of project", run.project, "runs in", run.dir)
     """
     raise NotImplementedError
 
@@ -161,6 +162,7 @@ def mml_run_finished(run: RunView, outcome: Outcome) -> None:
 
             @hookimpl
             def mml_run_finished(run, outcome):
-                print(run.id, "succeeded" if outcome.ok else f"failed: {outcome.error}")
+                if not outcome.interrupted:
+                    print(run.id, "succeeded" if outcome.ok else f"failed: {outcome.error}")
     """
     raise NotImplementedError

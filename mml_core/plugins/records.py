@@ -228,6 +228,10 @@ class Health:
     Attributes:
         ok: Whether all is well.
         message: One line for the user: what was found and, if it is not well, what to do.
+
+    Example:
+        >>> Health(ok=False, message="The mirror does not answer; see the setting MIRROR.").ok
+        False
     """
 
     ok: bool

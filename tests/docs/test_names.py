@@ -16,7 +16,8 @@ from mml_core.cli.parsing import Parser, add_common
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("docs/guides/*.md")]),
     *sorted(ROOT.glob("plugins/*/README.md")),
     ROOT / "examples/minimal_plugin/README.md",
 ]
@@ -24,6 +25,8 @@ PLACES = {path.name for path in ROOT.iterdir()} | {"src"}
 PACKAGES = {path.name for path in (ROOT / "mml_core").iterdir()} | {"mml_core", "mml_monai", "mml_tasks"}
 CODE_BLOCK = re.compile(r"^```.*?^```|^    .*?$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"[\w./-]+/[\w.-]*|[\w-]+\.(md|toml|sh|txt)")
+SHELL = re.compile(r"\$\(|…|\b(NAME|GROUP|PATH)\b.*=")
+"""Commands with words that the shell fills in, or the reader: they cannot be parsed as they stand."""
 NAME = re.compile(r"(?!.*\.(json|yaml|arrow)$)(\w+)(\.\w+)+")
 OPTIONS = ("--help", "-h", "--version", "-V", "--debug")
 
@@ -41,7 +44,8 @@ def commands(page: Path) -> list[str]:
     """The commands of mml in a page's sentences and blocks."""
     blocks = "\n".join(CODE_BLOCK.findall(text_of(page)))
     typed = re.findall(r"^ *(?:\$ )?(mml .*)$", blocks, re.MULTILINE)
-    return [*typed, *(word for word in words(page) if word.startswith("mml "))]
+    found = [*typed, *(word for word in words(page) if word.startswith("mml "))]
+    return [re.split(r" [>|&]", line)[0] for line in found if not SHELL.search(line)]
 
 
 def cases(found: Iterable[tuple[Path, str]]) -> list[object]:
@@ -55,7 +59,8 @@ def cases(found: Iterable[tuple[Path, str]]) -> list[object]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://)([^)#]+)", text_of(page))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    made = [link for link in links if "reference/" in link]  # of the code, when the site is built
+    assert [link for link in links if link not in made and not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_modules_and_what_is_in_them_are_there(page: Path, word: str) -> None:
 @pytest.mark.parametrize(("page", "line"), cases((page, line) for page in PAGES for line in commands(page)))
 def test_commands_parse(page: Path, line: str) -> None:
     name, *arguments = shlex.split(line, comments=True)[1:]
-    if name in OPTIONS:
+    if name in OPTIONS or "--help" in arguments:
         return
     if (name, *arguments[:1]) in SUBCOMMANDS:
         imported = import_module(SUBCOMMANDS[name, arguments.pop(0)])
