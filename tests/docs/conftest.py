@@ -32,7 +32,7 @@ exec '{python}' -m pip "$@" --no-deps --no-build-isolation --disable-pip-version
 
 INCLUDE = re.compile(r"^```\{include\} (\S+)\n((?::.*\n)*)```$", re.MULTILINE)
 """Part of one page in another."""
-SUFFIX = {"bash": "sh", "python": "py", "text": "env", "toml": "toml", "yaml": "yaml"}
+SUFFIX = {"bash": "sh", "json": "json", "python": "py", "text": "env", "toml": "toml", "yaml": "yaml"}
 """Languages of files, and how the names of such files end."""
 
 Follow = Callable[[Path], list[str]]
