@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import docstrings
+
 import mml_core.api
 from mml_core import plugins
 from mml_core.cli.main import COMMANDS, SUBCOMMANDS
@@ -159,7 +161,7 @@ def _signature(found: Any) -> str:
 
 
 def _doc(found: Any) -> Iterator[str]:
-    yield from ("```text", inspect.getdoc(found) or "", "```")
+    yield from docstrings.markdown(inspect.getdoc(found) or "")
 
 
 def _table(head: tuple[str, str], rows: list[tuple[str, str | None]]) -> Iterator[str]:
