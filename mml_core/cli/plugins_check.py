@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks",
         metavar="A,B",
-        default="tiny_classification",
-        help="tasks of these runs (default: tiny_classification, which comes with mml)",
+        default="tiny_classification,tiny_regression",
+        help="tasks of these runs (default: tiny_classification,tiny_regression, which come with mml)",
     )
     parser.add_argument(
         "--sample", type=int, metavar="N", default=3, help="kill a run at so many points (default: 3)"

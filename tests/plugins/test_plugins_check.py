@@ -113,6 +113,19 @@ def test_what_is_wrong_with_an_installed_plugin_is_said_line_by_line(mml, inline
     assert not any(check.startswith("mode") for check in found)
 
 
+def test_a_plugin_of_commands_alone_needs_no_hook_module(mml, fake_distribution):
+    command = "def add_arguments(parser): ...\ndef run(args): return 0\n"
+    fake_distribution(
+        "mml-plugin-told",
+        entry_points={"mml.commands": {"told": "mml_told.command"}},
+        files={"mml_told/command.py": command},
+    )
+    rows = json.loads(mml("plugins", "check", "told", "--quick", "--json").out)
+    found = {row["check"]: row["state"] for row in rows}
+    assert found["its hook module is light"] == "not applicable"
+    assert found["its commands and importers can be loaded"] == "ok"
+
+
 @pytest.mark.long
 def test_a_mode_that_would_not_resume_is_found(mml, inline_plugin):
     inline_plugin("drawn", PLUGIN, {"scheduler.py": SCHEDULER})

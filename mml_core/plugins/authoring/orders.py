@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from mml_core.plugins.authoring.findings import Finding, State
 
 VARIABLE = "MML_PLUGIN_CHECK"
 """Environment variable that tells the tests what to check."""
+_CLASS = re.compile(r"^(AssertionError: |([a-z_]\w*\.)+(?=[A-Z]\w*: ))")
+"""What stands before the message of an error that is to be read by people."""
 _SUITE = "mml_core.testing.plugin_suite"
 _STATES = {"passed": State.OK, "failed": State.FAILED, "skipped": State.NOT_APPLICABLE}
 
@@ -88,5 +91,5 @@ def _finding(line: dict[str, str]) -> Finding:
 
 def _sentence(message: str) -> str:
     """Return what a failed test says, without how pytest shows the comparison that failed."""
-    said, _, _ = message.removeprefix("AssertionError: ").partition("\nassert ")
+    said, _, _ = _CLASS.sub("", message).partition("\nassert ")
     return "; ".join(line.strip() for line in said.splitlines() if line.strip())
