@@ -19,7 +19,7 @@ help:
 	@echo "make test       run the tests          make test-long  run the long ones too"
 	@echo "make check      lint, types, import rules"
 	@echo "make bench      measure the figures that have an aim, the demo from a fresh clone among them"
-	@echo "make docs       check the documentation: README's tour and plugin, names of files and commands"
+	@echo "make docs       do all that the pages say, and find what they leave out (ten minutes)"
 	@echo "make site       write the documentation site to docs/_build/site"
 	@echo "make setup      only make .venv with mml in it (setup-dev: and the developer tools)"
 
