@@ -38,9 +38,10 @@ def providers_of(cfg: Any, plugins: PluginManager) -> set[str]:
     used.update(name for name, info in plugins.plugins.items() if set(info.hooks).intersection(_LIFECYCLE))
     target = str(OmegaConf.select(cfg, "mode.scheduler._target_") or "").replace(":", ".")
     package = target.partition(".")[0]
-    used.update(
-        name for name, info in plugins.plugins.items() if info.entry_point.partition(".")[0] == package
-    )
+    if package:  # which a plugin of commands alone has none of, either
+        used.update(
+            name for name, info in plugins.plugins.items() if info.entry_point.partition(".")[0] == package
+        )
     used.update(
         item.provider for item in plugins.schedulers.items() if item.record.target.replace(":", ".") == target
     )

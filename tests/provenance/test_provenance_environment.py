@@ -13,6 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mml_core.plugins import PluginManager
+from mml_core.plugins.blocking import Blocking
 from mml_core.scheduling.environments import Environment, environment_of
 from mml_core.scheduling.sealed import DamagedRecordError
 from mml_core.testing.fixtures import InlinePlugins, MMLProject
@@ -102,7 +103,7 @@ def test_a_scheduler_of_no_plugin_counts_by_its_module(
 
     def code() -> dict[str, str]:
         cfg = OmegaConf.create({"mode": {"name": "own"}})
-        return environment_of(cfg, PluginManager.discover(), own_scheduler.Own).code
+        return environment_of(cfg, PluginManager.discover(Blocking(no_plugins=True)), own_scheduler.Own).code
 
     before = code()
     module.write_text(module.read_text() + "# more")

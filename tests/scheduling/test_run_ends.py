@@ -259,7 +259,7 @@ def test_a_plugin_that_broke_since_the_run_began_is_named_and_has_its_status(
     assert ends("fail_once").code == 1
     (run,) = mml_project.runs()
     (mml_project.site / "mml_ends/scheduler.py").write_text("1 / 0")
-    inline_plugin.forget()
+    inline_plugin.distributions.forget()
     refused = mml("run", "--continue")
     says = "Plugin mml-plugin-ends, mode 'ends': Cannot load 'mml_ends.scheduler:Ends': importing"
     assert (refused.code, says in refused.err, refused.err.count("\n")) == (2, True, 1), refused

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mml_core.api import AbstractBaseScheduler, MMLFileManager
 
-MMLFileManager.add_assignment_path(dict, "drawn", "PROJ_PATH/DRAWN/drawn.json")
+MMLFileManager.add_assignment_path(dict, "planted", "PROJ_PATH/PLANTED/drawn.json")  # this process keeps it
 
 
 class Honest(AbstractBaseScheduler):
@@ -23,7 +23,7 @@ class Honest(AbstractBaseScheduler):
 
     def draw(self, letter):
         value = random.random()
-        self.fm.construct_saving_path({}, "drawn").write_text(json.dumps([letter, value]))
+        self.fm.construct_saving_path({}, "planted").write_text(json.dumps([letter, value]))
         return value
 
     def add_up(self):

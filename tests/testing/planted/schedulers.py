@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mml_core.api import AbstractBaseScheduler, MMLFileManager
 
-MMLFileManager.add_assignment_path(dict, "drawn", "PROJ_PATH/DRAWN/drawn.json")
+MMLFileManager.add_assignment_path(dict, "planted", "PROJ_PATH/PLANTED/drawn.json")
 MMLFileManager.add_assignment_path(dict, "sum", "PROJ_PATH/SUM/sum.json", enable_numbering=False)
 MMLFileManager.add_assignment_path(dict, "listed", "PROJ_PATH/LISTED/FILE_NAME", enable_numbering=False)
 
@@ -25,7 +25,7 @@ class Honest(AbstractBaseScheduler):
 
     def draw(self, number):
         value = random.random()
-        path = self.fm.construct_saving_path({}, "drawn")
+        path = self.fm.construct_saving_path({}, "planted")
         path.write_text(json.dumps([number, value]))
         return {"path": path, "value": value}
 
@@ -115,7 +115,7 @@ class Scaled(Honest):
         self.scale = self.cfg.mode.get("scale", 1)
 
     def draw(self, number):
-        path = self.fm.construct_saving_path({}, "drawn")
+        path = self.fm.construct_saving_path({}, "planted")
         path.write_text(json.dumps([number, random.random() * self.scale]))
         return {"path": path}
 
