@@ -75,10 +75,16 @@ class Pairs:
         return [second - first for first, second in self.times]
 
 
-def interleaved(first: Callable[[], object], second: Callable[[], object], pairs: int) -> Pairs:
-    """Time two things in turn, after one warm-up of both."""
-    first(), second()
-    return Pairs([(seconds(first), seconds(second)) for _ in range(pairs)])
+def interleaved(
+    first: Callable[[], object],
+    second: Callable[[], object],
+    pairs: int,
+    *,
+    clear: Callable[[], object] = lambda: None,
+) -> Pairs:
+    """Time two things in turn, after one warm-up of both; `clear`, before each pair, is not timed."""
+    clear(), first(), second()
+    return Pairs([(clear(), seconds(first), seconds(second))[1:] for _ in range(pairs)])
 
 
 def seconds(work: Callable[[], object]) -> float:

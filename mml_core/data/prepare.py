@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
+from mml_core.data.decoders import decode_in_order
+from mml_core.data.decoding import Decoded, Decoder, Measured
 from mml_core.data.errors import DamagedStoreError
-from mml_core.data.in_order import in_order
-from mml_core.data.journal import Journal, Sample
+from mml_core.data.journal import Journal
 from mml_core.data.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest
 from mml_core.data.prepared import is_current, source_of_pixels, store_folder
 from mml_core.data.preprocessing import Preprocessing
-from mml_core.data.sources import FileSource, has_masks, mask_dtype
-from mml_core.data.statistics import ChannelStatistics, PixelSums
+from mml_core.data.sources import has_masks
+from mml_core.data.statistics import ChannelStatistics
 from mml_core.data.store import Store
 from mml_core.data.store_writer import ModalityWriter
 from mml_core.storage.atomic import make_dirs, publish_dir
@@ -80,7 +80,7 @@ def prepare_task(
     Args:
         description: The task as it was created: without tags, not preprocessed.
         preprocessing: What is done to every image and mask.
-        workers: Threads that decode.
+        workers: Threads, or for many images processes, that decode.
         verify: Whether every byte of a store that is there is compared with its checksums; otherwise sizes
             and manifest decide whether it is made anew, and a chunk is checked when it is used.
         advance: Called with the number of samples that were finished since the last call.
@@ -153,44 +153,33 @@ def _write_store(
 ) -> int:
     description.verify()
     header, samples = description.header, description.samples
-    source = FileSource(samples, header, description.dataset_root, preprocessing)
-    channels = preprocessing.channels_of(header.channels)
-    statistics = _Statistics(channels, len(header.idx_to_class))
+    decoder = Decoder(samples, header, description.dataset_root, preprocessing)
+    statistics = _Statistics(preprocessing.channels_of(header.channels), len(header.idx_to_class))
     counted = np.zeros(len(samples), dtype=bool)
     if not preprocessing.keeps_pixels(header.channels):
         counted[samples.indices("train")] = True
     folder.mkdir(exist_ok=True)
 
-    def measured(row: int, sample: Sample) -> tuple[Sample, _Measured]:
-        return sample, _Measured.of(sample, counted=bool(counted[row]), classes=len(header.idx_to_class))
-
-    def prepared(row: int) -> tuple[Sample, _Measured]:
-        sample = {"image": source.image(row)}
-        if has_masks(header):
-            sample["mask"] = source.mask(row)
-        return measured(row, sample)
-
     with ExitStack() as stack:
-        dtypes: dict[str, DTypeLike] = {"image": np.uint8 if header.bit_depth == 8 else np.uint16}
-        if has_masks(header):
-            dtypes["mask"] = mask_dtype(header)
         writers = {
-            name: stack.enter_context(ModalityWriter(folder, name, dtype)) for name, dtype in dtypes.items()
+            name: stack.enter_context(ModalityWriter(folder, name, dtype))
+            for name, dtype in decoder.dtypes.items()
         }
         journal = stack.enter_context(Journal(journal_path, _identity(header, preprocessing), writers))
 
-        def take(done: tuple[Sample, _Measured]) -> None:
-            journal.add(done[0])
-            statistics.add(done[1])
+        def take(done: Decoded) -> None:
+            journal.add(done.sample)
+            statistics.add(done.measured)
             advance(1)
 
         taken_up = 0
         for taken_up, sample in enumerate(journal.recover(), start=1):
-            statistics.add(measured(taken_up - 1, sample)[1])
+            statistics.add(decoder.measured(sample, counted=bool(counted[taken_up - 1])))
             advance(1)
-        in_order(prepared, range(taken_up, len(samples)), workers, take)
+        decode_in_order(decoder, range(taken_up, len(samples)), counted, workers, take)
         modalities = {name: writer.finish() for name, writer in writers.items()}
     shutil.copyfile(samples.path, folder / SAMPLES_FILE)
+    channels = preprocessing.channels_of(header.channels)
     changes: dict[str, Any] = {"preprocessing": preprocessing.prep_id, "channels": channels}
     if not preprocessing.keeps_pixels(header.channels):
         changes |= statistics.header_changes(header)
@@ -216,23 +205,6 @@ def _identity(header: TaskHeader, preprocessing: Preprocessing) -> str:
     return digest({"format": FORMAT, "task": header.name, **made_of, **libraries})
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What the header needs to know of one sample, found by the thread that decoded it."""
-
-    extent: tuple[int, int]
-    sums: PixelSums | None
-    pixels: NDArray[np.int64] | None
-
-    @classmethod
-    def of(cls, sample: Sample, *, counted: bool, classes: int) -> _Measured:
-        image, mask = sample["image"], sample.get("mask")
-        pixels = None
-        if counted and mask is not None:
-            pixels = np.bincount(mask.ravel(), minlength=classes)[:classes]
-        return cls(image.shape[1:], PixelSums.of(image) if counted else None, pixels)
-
-
 class _Statistics:
     """What the header says of the pixels: sizes, means and standard deviations, pixels of each class."""
 
@@ -242,7 +214,7 @@ class _Statistics:
         self._heights: set[int] = set()
         self._widths: set[int] = set()
 
-    def add(self, found: _Measured) -> None:
+    def add(self, found: Measured) -> None:
         self._heights.add(found.extent[0])
         self._widths.add(found.extent[1])
         if found.sums is not None:

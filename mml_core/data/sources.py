@@ -15,7 +15,6 @@ from mml_core.storage.hashing import sha256_bytes
 from mml_core.tasks.description import TaskDescription, TaskHeader, TaskType
 from mml_core.tasks.errors import ImageError
 from mml_core.tasks.images import decode_image, read_mask
-from mml_core.tasks.samples import SampleTable
 
 
 class SampleSource(Protocol):
@@ -55,6 +54,14 @@ class StoreSource:
         return self.store.masks.gather(rows if self._rows is None else self._rows[rows], allocate)
 
 
+class Texts(Protocol):
+    """Columns of texts, as a sample table has."""
+
+    def text(self, name: str, index: int) -> str | None:
+        """One cell."""
+        ...
+
+
 class FileSource:
     """Samples decoded and preprocessed when they are asked for.
 
@@ -65,13 +72,16 @@ class FileSource:
         preprocessing: What is done to every image and mask.
     """
 
-    def __init__(
-        self, samples: SampleTable, header: TaskHeader, root: Path, preprocessing: Preprocessing
-    ) -> None:
+    def __init__(self, samples: Texts, header: TaskHeader, root: Path, preprocessing: Preprocessing) -> None:
         self._samples = samples
         self._header = header
         self._root = root
         self._preprocessing = preprocessing
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that are used."""
+        return ("image", "sha256", "mask") if has_masks(self._header) else ("image", "sha256")
 
     def images(self, rows: NDArray[np.int64], allocate: Allocate = np.empty) -> NDArray[Any]:
         """Images (B, C, H, W), uint8 or uint16."""

@@ -38,7 +38,7 @@ class PreprocessScheduler(AbstractBaseScheduler):
         if "preprocess" not in self.subroutines:
             return
         for task in dict.fromkeys(parse_task_name(name)[0] for name in self.cfg.task_list):
-            # Its threads are counted, so that an executor starts no more steps than there are processors for.
+            # Its workers are counted, so that an executor starts no more steps than there are processors for.
             self.add_step("preprocess_task", task, after=(), resources={"cpus": self.workers, "gpus": 0})
 
     def preprocess_task(self, task: str) -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""Samples decoded by several threads or processes, and taken in order.
+
+Threads begin at once. Processes take a moment to begin, and then do not wait for each other's interpreter:
+they are what many images are decoded in. They decode into memory that is shared, and write no file, so that
+whoever holds a store's lease is the only one that writes to it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mml_core.data.decoding import Decoded, Decoder, Measured, TextColumns
+from mml_core.data.errors import DataError
+from mml_core.data.in_order import in_order
+
+IN_PROCESSES_FROM = 4000
+"""So many samples are worth the start of processes."""
+_BLOCK_BYTES = 1 << 20
+_BLOCK_ROWS = 128
+"""The most in a block: what is said of it has to fit into a pipe, or each end may wait for the other."""
+_AHEAD = 2
+"""Blocks that each process is given before the first of them is taken."""
+
+
+class DecodingError(DataError):
+    """A process that decodes has ended."""
+
+
+def decode_in_order(
+    decoder: Decoder,
+    rows: range,
+    counted: NDArray[np.bool_],
+    workers: int,
+    take: Callable[[Decoded], object],
+) -> None:
+    """Decode samples, several at a time, and take each in order.
+
+    Args:
+        decoder: Decodes them.
+        rows: Their rows in the sample table.
+        counted: For each row of the table whether it counts for means and class counts.
+        workers: How many threads or processes decode.
+        take: Called with each sample, with one at a time. Its arrays hold until it returns.
+
+    Raises:
+        DecodingError: A process was killed, as for want of memory.
+        Exception: What `decoder` or ``take`` raised of the first sample that any was raised of; all before
+            it are taken then.
+    """
+
+    def decoded(row: int) -> Decoded:
+        return decoder(row, counted=bool(counted[row]))
+
+    if workers < 2 or len(rows) < IN_PROCESSES_FROM or not (sys.executable and hasattr(os, "memfd_create")):
+        in_order(decoded, rows, workers, take)
+        return
+    size = min(_BLOCK_ROWS, max(1, _BLOCK_BYTES // decoder.most_bytes))
+    blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(_Process(decoder, size * decoder.most_bytes)) for _ in range(workers)
+        ]
+
+        def ask(number: int) -> None:
+            if number < len(blocks):
+                block = blocks[number]
+                processes[number % workers].ask(decoder.texts(block), counted[block.start : block.stop])
+
+        for number in range(_AHEAD * workers):
+            ask(number)
+        for number, block in enumerate(blocks):
+            done = 0
+            for sample in processes[number % workers].answer():
+                take(sample)
+                done += 1
+            for row in block[done:]:  # one failed there: it fails here too, with the error in full
+                take(decoded(row))
+            ask(number + _AHEAD * workers)
+
+
+class _Request(NamedTuple):
+    buffer: int
+    texts: TextColumns
+    counted: list[bool]
+
+
+class _Found(NamedTuple):
+    arrays: dict[str, tuple[int, tuple[int, ...], str]]
+    """Offset in the buffer, shape and type."""
+    measured: Measured
+
+
+class _Process:
+    """A process that decodes blocks into buffers, in a session of its own: a terminal's Ctrl-C is not for it.
+
+    It ends when the connection does, whatever becomes of the process that it decodes for.
+    """
+
+    def __init__(self, decoder: Decoder, buffer_bytes: int) -> None:
+        self._asked = self._answered = 0
+        self._bytes = buffer_bytes
+        memory = os.memfd_create("mml-decoded")
+        try:
+            os.ftruncate(memory, _AHEAD * buffer_bytes)
+            self._memory = np.frombuffer(mmap.mmap(memory, _AHEAD * buffer_bytes), np.uint8)
+            self._connection, theirs = Pipe()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-c",
+                        f"from {__name__} import serve; serve()",
+                        *map(str, (theirs.fileno(), memory)),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), memory),
+                    start_new_session=True,
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
+                )
+        finally:
+            os.close(memory)
+        self._send((decoder, buffer_bytes))
+
+    def __enter__(self) -> _Process:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+
+    def ask(self, texts: TextColumns, counted: NDArray[np.bool_]) -> None:
+        """Have a block decoded; the samples of the one that was asked for `_AHEAD` times earlier are lost."""
+        self._send(_Request(self._asked % _AHEAD, texts, counted.tolist()))
+        self._asked += 1
+
+    def answer(self) -> Iterator[Decoded]:
+        """The samples of the block asked for first among those not answered yet, up to one that fails."""
+        try:
+            block = self._connection.recv()
+        except (EOFError, OSError):
+            raise self._ended() from None
+        buffer = self._answered % _AHEAD * self._bytes
+        self._answered += 1
+        for found in block:
+            sample = {}
+            for name, (offset, shape, dtype) in found.arrays.items():
+                size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+                start = buffer + offset
+                sample[name] = self._memory[start : start + size].view(dtype).reshape(shape)
+            yield Decoded(sample, found.measured)
+
+    def _send(self, message: Any) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            raise self._ended() from None
+
+    def _ended(self) -> DecodingError:
+        return DecodingError(
+            f"A process that decodes images has ended with exit code {self._process.wait()}, -9 being what a "
+            "lack of memory ends in: run the command again, with fewer mode.workers if need be."
+        )
+
+
+def serve() -> None:
+    """Decode blocks for the process that started this one, until it is gone."""
+    connection, descriptor = Connection(int(sys.argv[1])), int(sys.argv[2])
+    memory = np.frombuffer(mmap.mmap(descriptor, 0), np.uint8)
+    with suppress(EOFError, ConnectionError):
+        decoder, size = connection.recv()
+        while True:
+            request: _Request = connection.recv()
+            buffer = memory[request.buffer * size : (request.buffer + 1) * size]
+            connection.send(list(_decoded(decoder.over(request.texts), request.counted, buffer)))
+
+
+def _decoded(decoder: Decoder, counted: list[bool], buffer: NDArray[np.uint8]) -> Iterator[_Found]:
+    used = 0
+    for row, counts in enumerate(counted):
+        try:
+            found = decoder(row, counted=counts)
+        except Exception:  # who asks decodes it again, and says what is wrong
+            return
+        arrays = {}
+        for name, array in found.sample.items():
+            if used + array.nbytes > len(buffer):
+                return
+            buffer[used : used + array.nbytes] = array.reshape(-1).view(np.uint8)
+            arrays[name] = used, array.shape, array.dtype.str
+            used += array.nbytes
+        yield _Found(arrays, found.measured)
