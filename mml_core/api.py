@@ -12,12 +12,23 @@ if TYPE_CHECKING:
     from mml_core.config.locations import resolve_locations as resolve_locations
     from mml_core.errors import MMLError as MMLError
     from mml_core.files.manager import MMLFileManager as MMLFileManager
+    from mml_core.learning.comparison import Comparison as Comparison
+    from mml_core.learning.comparison import adjusted as adjusted
+    from mml_core.learning.comparison import compare as compare
+    from mml_core.learning.comparison import summarise_tasks as summarise_tasks
+    from mml_core.learning.evaluation import evaluate as evaluate
     from mml_core.learning.features import Features as Features
     from mml_core.learning.features import load_features as load_features
     from mml_core.learning.features import save_features as save_features
+    from mml_core.learning.intervals import Bootstrap as Bootstrap
+    from mml_core.learning.metrics import LESS_IS_BETTER as LESS_IS_BETTER
     from mml_core.learning.options import OptionError as OptionError
     from mml_core.learning.options import choose as choose
     from mml_core.learning.options import require_known as require_known
+    from mml_core.learning.pairing import ComparisonError as ComparisonError
+    from mml_core.learning.predictions import Predictions as Predictions
+    from mml_core.learning.predictions import load_predictions as load_predictions
+    from mml_core.learning.significance import holm as holm
     from mml_core.notebook.model import Model as Model
     from mml_core.notebook.model import Prediction as Prediction
     from mml_core.notebook.project import Project as Project
@@ -35,15 +46,20 @@ if TYPE_CHECKING:
     from mml_core.tasks.builder import TaskBuilder as TaskBuilder
     from mml_core.tasks.description import TaskDescription as TaskDescription
     from mml_core.tasks.description import TaskType as TaskType
+    from mml_core.tasks.images import read_image as read_image
     from mml_core.tasks.models import ModelStorage as ModelStorage
     from mml_core.tasks.samples import SampleTable as SampleTable
     from mml_core.tasks.struct import TaskStruct as TaskStruct
 
 _HOME = {
     "AbstractBaseScheduler": "mml_core.scheduling.base",
+    "Bootstrap": "mml_core.learning.intervals",
+    "Comparison": "mml_core.learning.comparison",
+    "ComparisonError": "mml_core.learning.pairing",
     "Event": "mml_core.scheduling.executors",
     "FeatureScheduler": "mml_core.schedulers.features",
     "Features": "mml_core.learning.features",
+    "LESS_IS_BETTER": "mml_core.learning.metrics",
     "MMLError": "mml_core.errors",
     "MMLFileManager": "mml_core.files.manager",
     "Model": "mml_core.notebook.model",
@@ -51,26 +67,34 @@ _HOME = {
     "OptionError": "mml_core.learning.options",
     "PluginManager": "mml_core.plugins",
     "Prediction": "mml_core.notebook.model",
+    "Predictions": "mml_core.learning.predictions",
     "Project": "mml_core.notebook.project",
     "SampleTable": "mml_core.tasks.samples",
     "TaskBuilder": "mml_core.tasks.builder",
     "TaskDescription": "mml_core.tasks.description",
     "TaskStruct": "mml_core.tasks.struct",
     "TaskType": "mml_core.tasks.description",
+    "adjusted": "mml_core.learning.comparison",
     "choose": "mml_core.learning.options",
+    "compare": "mml_core.learning.comparison",
     "compose": "mml_core.config.compose",
     "continue_run": "mml_core.notebook.runs",
     "describe_run": "mml_core.scheduling.describing",
     "env_files": "mml_core.config.locations",
+    "evaluate": "mml_core.learning.evaluation",
+    "holm": "mml_core.learning.significance",
     "load_blueprint": "mml_core.schedulers.blueprints",
     "load_features": "mml_core.learning.features",
+    "load_predictions": "mml_core.learning.predictions",
     "open_project": "mml_core.notebook.project",
     "plan": "mml_core.notebook.runs",
     "read_env_file": "mml_core.config.locations",
+    "read_image": "mml_core.tasks.images",
     "require_known": "mml_core.learning.options",
     "resolve_locations": "mml_core.config.locations",
     "run": "mml_core.notebook.runs",
     "save_features": "mml_core.learning.features",
+    "summarise_tasks": "mml_core.learning.comparison",
     "writing": "mml_core.storage.atomic",
 }
 

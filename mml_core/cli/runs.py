@@ -88,6 +88,8 @@ def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:
         return 0
     sessions, steps, failed = (told.pop(key) for key in ("sessions", "plan", "failures"))
     notices = told.pop("notices", [])
+    for key in ("return_value", "commits", "git"):  # values of any length, for programs
+        told.pop(key)
     show([{"what": what, "value": value} for what, value in told.items()], ("what", "value"), title=name)
     for line in notices:
         print(f"notice: {line}")

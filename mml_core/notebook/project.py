@@ -133,7 +133,7 @@ class Project:
         """
         from mml_core.notebook.samples import sample_rows
 
-        classes = self._classes()
+        classes = self.classes()
         rows = [
             {**row, "run": record.run, "path": str(path)}
             for record, path in self._files("predictions")
@@ -184,6 +184,27 @@ class Project:
         models = find_models(source, results)
         return Model(Ensemble.load(models, self.plugins, task=task, device=choose_device(device)))
 
+    def files(self, key: str) -> pd.DataFrame:
+        """Return the files of a path key, such as ``"predictions"``: a row each, oldest first, of all runs.
+
+        The columns are ``task``, ``run``, ``step``, ``path``, ``created`` and ``bytes``.
+
+        Raises:
+            DamagedArtefactError: A file is not what its step committed.
+        """
+        rows = [
+            {
+                "task": record.artefact.task,
+                "run": record.run,
+                "step": record.step,
+                "path": str(path),
+                "created": record.artefact.created,
+                "bytes": record.artefact.size,
+            }
+            for record, path in self._files(key)
+        ]
+        return frame(rows, ("task", "run", "step", "path", "created", "bytes"))
+
     def _files(self, key: str) -> Iterator[tuple[ArtefactRecord, Path]]:
         from mml_core.files.artefacts import ArtefactStore
 
@@ -192,8 +213,12 @@ class Project:
             if record.artefact.key == key:
                 yield record, store.verify(record)
 
-    def _classes(self) -> dict[str, list[str]]:
-        """Return the names of classes by task, as the newest model of each has them."""
+    def classes(self) -> dict[str, list[str]]:
+        """Return the names of classes, labels or values by task, as the newest model of each has them.
+
+        Raises:
+            DamagedArtefactError: A file of a model is not what its step committed.
+        """
         import msgspec
 
         from mml_core.learning.pipeline import load_pipeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,28 @@ def test_predictions_are_by_the_names_of_classes_and_agree_with_the_metrics(proj
     expected = stored[stored["class_name"].isna()].set_index("fold")["value"]
     assert hits.groupby("fold")["hit"].mean().to_dict() == pytest.approx(expected.to_dict())
     assert project.predictions("another").empty
+
+
+def test_files_are_a_table_and_each_is_there(project):
+    files = project.files("predictions")
+    assert files["task"].tolist() == [TASK] * 2
+    parts = [part for path in files["path"] for part in mml.load_predictions(Path(path))]
+    assert {part.output.task for part in parts} == {TASK}
+    assert len(project.files("metrics")) > 0
+    assert project.files("features").empty
+
+
+def test_classes_are_named_in_the_order_of_outputs(project):
+    assert project.classes() == {TASK: ["disc", "square"]}
+
+
+def test_a_run_tells_what_each_step_made_and_where(project):
+    told = mml.describe_run(project.path, project.runs()["run"][0])
+    assert len(told["commits"]) == len(told["plan"])
+    assert {row["attempt"] for row in told["commits"]} == {1}
+    made = [file for row in told["commits"] for file in row["files"]]
+    assert set(project.files("predictions")["path"]) <= {str(project.path / file) for file in made}
+    assert TASK in told["return_value"]
 
 
 def test_a_project_without_runs_has_empty_tables_with_their_columns(mml_project):
