@@ -25,6 +25,7 @@ from mml_core.learning.probabilities import logits_of, probabilities
 if TYPE_CHECKING:
     from mml_core.learning.module import MMLModule
     from mml_core.learning.pipeline import Pipeline
+    from mml_core.learning.stored_calibrations import StoredCalibration
     from mml_core.plugins import PluginManager
     from mml_core.tasks.models import ModelStorage
 
@@ -131,6 +132,7 @@ class Ensemble:
         images: Sequence[NewImage],
         *,
         batch_size: int = 32,
+        calibrations: Sequence[StoredCalibration] = (),
         advance: Callable[[int], None] = lambda done: None,
     ) -> Applied:
         """Predict images; one that cannot be is named, and the others are predicted.
@@ -138,7 +140,12 @@ class Ensemble:
         Args:
             images: Images of any sizes.
             batch_size: How many are read, and predicted, at once.
+            calibrations: One for each model, by which its outputs are mapped before the mean; none: as they
+                are.
             advance: Called with how many more images are done.
+
+        Raises:
+            CalibrationError: A calibration does not fit, or needs more images.
         """
         found = _Found()
         with ThreadPoolExecutor(_READERS) as pool:
@@ -149,7 +156,7 @@ class Ensemble:
                 for batch in _of_equal_shape([each for each in read if isinstance(each, _Ready)]):
                     self._predict_all(batch, found)
                 advance(len(chunk))
-        return Applied(predictions=self._joined(found, images), problems=found.problems)
+        return Applied(predictions=self._joined(found, images, calibrations), problems=found.problems)
 
     def _read(self, image: NewImage) -> _Ready | MMLError:
         try:
@@ -190,36 +197,50 @@ class Ensemble:
 
     @torch.inference_mode()
     def _outputs(self, images: Tensor) -> Tensor:
-        """Return logits or values (B, K), or probabilities of the classes of each pixel (B, K, H, W)."""
+        """Return logits or values of each model (B, M, K), or mean probabilities of pixels (B, K, H, W)."""
         task_type = self.output.task_type
         results = []
         for model, normalise in self._models:
             output = model.predict(normalise(images.to(model.device)), self.task).cpu()
             results.append(output.softmax(1) if task_type == SEGMENTATION else output)
-        if len(results) == 1:
-            return results[0]
-        if task_type not in (CLASSIFICATION, MULTILABEL):
-            return torch.stack(results).double().mean(0).float()
-        chances = np.mean([probabilities(task_type, each.double().numpy()) for each in results], axis=0)
-        return torch.from_numpy(logits_of(task_type, chances, least=_LEAST)).float()
+        if task_type != SEGMENTATION:
+            return torch.stack(results, dim=1)
+        return results[0] if len(results) == 1 else torch.stack(results).double().mean(0).float()
 
-    def _joined(self, found: _Found, images: Sequence[NewImage]) -> Predictions:
+    def _joined(
+        self, found: _Found, images: Sequence[NewImage], calibrations: Sequence[StoredCalibration]
+    ) -> Predictions:
         names = [image.name for image in images if image.name in found.outputs]
         outputs = [found.outputs[name] for name in names]
         output = self.output
         if output.task_type == SEGMENTATION and self.preprocessing.fit == "crop":
             output = replace(output, ignore_index=self._unseen)
-        together: Tensor | list[Tensor] = outputs  # masks may be of unequal sizes
-        if output.task_type != SEGMENTATION:
-            together = torch.stack(outputs) if outputs else torch.empty(0, output.width)
-        return Predictions(
+        joined = Predictions(
             output=output,
             fold=self.fold,
             split="unlabelled",
             sample_ids=names,
-            outputs=together,
+            outputs=outputs,  # masks may be of unequal sizes
             targets=None,
         )
+        if output.task_type == SEGMENTATION:
+            return joined
+        if not outputs:
+            return replace(joined, outputs=torch.empty(0, output.width))
+        members = [replace(joined, outputs=each) for each in torch.stack(outputs, dim=1)]
+        if calibrations:
+            members = [each.apply(member) for each, member in zip(calibrations, members, strict=True)]
+        results = [member.outputs for member in members if isinstance(member.outputs, Tensor)]
+        return replace(joined, outputs=self._mean(results))
+
+    def _mean(self, results: Sequence[Tensor]) -> Tensor:
+        if len(results) == 1:
+            return results[0]
+        task_type = self.output.task_type
+        if task_type not in (CLASSIFICATION, MULTILABEL):
+            return torch.stack(list(results)).double().mean(0).float()
+        chances = np.mean([probabilities(task_type, each.double().numpy()) for each in results], axis=0)
+        return torch.from_numpy(logits_of(task_type, chances, least=_LEAST)).float()
 
     @property
     def _unseen(self) -> int:

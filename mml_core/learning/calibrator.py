@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,6 +19,7 @@ from mml_core.learning.statistics import Array
 
 if TYPE_CHECKING:
     from mml_core.learning.predictions import Predictions
+    from mml_core.learning.prior_shift import PriorShift
 
 LEAST = 1e-7
 """Isotonic probabilities keep this distance from 0 and 1: a single surprise would cost an infinite loss."""
@@ -94,10 +97,7 @@ def load_calibrator(path: Path) -> Calibrator:
     Raises:
         CalibrationError: It is no stored calibrator.
     """
-    import msgspec
-
-    try:
-        stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    with _reading(path) as stored:
         calibrator = Calibrator(
             method=str(stored["method"]),
             output=TaskOutput.from_json(stored["output"]),
@@ -107,6 +107,29 @@ def load_calibrator(path: Path) -> Calibrator:
             notes=tuple(map(str, stored["notes"])),
         )
         calibrator.mapped(np.zeros((1, calibrator.output.width)))
+    return calibrator
+
+
+def load_prior_shift(path: Path) -> PriorShift | None:
+    """Read how the calibrated predictions were corrected for other frequencies of classes; None: not at all.
+
+    Raises:
+        CalibrationError: The file is no stored calibration.
+    """
+    from mml_core.learning.prior_shift import PriorShift
+
+    with _reading(path) as stored:
+        found = stored.get("prior_shift")
+        if found is not None:
+            return PriorShift.from_json(found)
+    return None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[dict[str, Any]]:
+    import msgspec
+
+    try:
+        yield msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise CalibrationError(f"{path} is no stored calibration ({error!r}); fit it again.") from error
-    return calibrator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,8 +22,8 @@ SUBJECT = "subject_id"
 OUTPUT_COLUMN = {CLASSIFICATION: "logits", MULTILABEL: "logits", REGRESSION: "value", SEGMENTATION: "mask"}
 
 
-def schema_of(output: TaskOutput) -> Any:
-    """Return the columns of predictions of one head, which the metadata describes."""
+def schema_of(output: TaskOutput, notes: Mapping[str, str]) -> Any:
+    """Return the columns of predictions of one head, which the metadata describes, beside what is noted."""
     import pyarrow as pa
 
     if output.task_type == SEGMENTATION:
@@ -38,7 +39,8 @@ def schema_of(output: TaskOutput) -> Any:
         ("target", target),
         (OUTPUT_COLUMN[output.task_type], numbers),
     ]
-    return pa.schema(columns, metadata={b"mml": _describe(output)})
+    noted = {f"mml.{name}".encode(): note.encode() for name, note in notes.items()}
+    return pa.schema(columns, metadata={b"mml": _describe(output), **noted})
 
 
 def to_table(predictions: Predictions, rows: slice, schema: Any) -> Any:

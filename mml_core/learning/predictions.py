@@ -167,17 +167,24 @@ def predict(
     )
 
 
-def save_predictions(path: Path, predictions: Sequence[Predictions]) -> None:
+def save_predictions(
+    path: Path, predictions: Sequence[Predictions], *, notes: Mapping[str, str] | None = None
+) -> None:
     """Write the predictions of one model, one or several splits, to one Parquet file, atomically.
 
     Rows are converted and written some at a time, so that a million need little more memory than they have.
+
+    Args:
+        path: The file.
+        predictions: Of one head.
+        notes: What is to be known of them besides: further entries of the file's metadata, ``mml.<name>``.
     """
     import pyarrow.parquet as pq
 
     from mml_core.storage.atomic import writing
 
     output = predictions[0].output
-    schema = schema_of(output)
+    schema = schema_of(output, notes or {})
     step = ROWS_OF_MASKS if output.task_type == SEGMENTATION else ROWS
     with writing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for each in predictions:

@@ -26,6 +26,8 @@ ROUNDS = 10_000
 SETTLED = 1e-10
 LEAST = 1e-9
 """A class that is estimated not to be there keeps this prior, so that its logit stays a number."""
+FEWEST = 10
+"""Images for each class that priors are estimated on where new images are predicted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,60 @@ def shift(predictions: Predictions, source: Array, target: Array) -> Predictions
     return replace(predictions, outputs=torch.from_numpy(logits).float())
 
 
+@dataclass(frozen=True, kw_only=True)
+class PriorShift:
+    """A correction for classes that are more or less frequent than where a model was calibrated.
+
+    Attributes:
+        source: Frequencies it was calibrated at, (classes,), above 0.
+        target: Frequencies where it is used, (classes,), above 0; None: estimated from what is predicted.
+    """
+
+    source: Sequence[float]
+    target: Sequence[float] | None
+
+    def of(self, predictions: Predictions) -> tuple[Predictions, dict[str, Any]]:
+        """Return corrected predictions, and what was done, as JSON values; no target is looked at."""
+        source: Array = np.asarray(self.source)
+        if self.target is not None:
+            after: Array = np.asarray(self.target)
+            return shift(predictions, source, after), {"priors": after.tolist()}
+        posteriors = probabilities(CLASSIFICATION, as_array(predictions.outputs))
+        estimate = estimate_priors(posteriors, source)
+        after = np.maximum(estimate.priors, LEAST)
+        if not estimate.converged:
+            name = predictions.output.task
+            log.warning("%s, %s: the estimate of priors has not settled", name, predictions.split)
+        return shift(predictions, source, after), {"priors": after.tolist(), "rounds": estimate.rounds}
+
+    def apply(self, predictions: Predictions) -> Predictions:
+        """Return corrected predictions of new images.
+
+        Raises:
+            CalibrationError: Frequencies are estimated, and there are too few images.
+        """
+        count, least = len(predictions.sample_ids), FEWEST * len(self.source)
+        if self.target is None and count < least:
+            raise CalibrationError(
+                f"The calibration of task '{predictions.output.task}' corrects for frequencies of classes"
+                f" that it estimates, and {count} images are too few for that, at least {least} are needed:"
+                " predict more at once, or calibrate with mode.calibration.priors=[…] or null."
+            )
+        return self.of(predictions)[0]
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> PriorShift:
+        """Read what :func:`correct` described.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        # Older files have only what was done to each split.
+        done = list(stored["target"].values())
+        fixed = done[0]["priors"] if done and "rounds" not in done[0] else None
+        return cls(source=stored["source"], target=stored.get("given", fixed))
+
+
 def correct(
     parts: Mapping[str, Predictions], priors: Sequence[float] | str | None, source: Sequence[float] | None
 ) -> tuple[dict[str, Predictions], dict[str, Any] | None]:
@@ -114,23 +170,15 @@ def correct(
     else:
         targets = as_array(val.targets)
         before = frequencies(targets[targets != NO_LABEL], val.output.width)
+    given = None if isinstance(priors, str) else [float(each) for each in priors]
+    correction = PriorShift(source=before.tolist(), target=given)
     found, described = {}, {}
     for split, part in parts.items():
         if split in ("val", "train"):
             found[split] = part
-            continue
-        if isinstance(priors, str):
-            posteriors = probabilities(CLASSIFICATION, as_array(part.outputs))
-            estimate = estimate_priors(posteriors, before)
-            after: Array = np.maximum(estimate.priors, LEAST)
-            described[split] = {"priors": after.tolist(), "rounds": estimate.rounds}
-            if not estimate.converged:
-                log.warning("%s, %s: the estimate of priors has not settled", part.output.task, split)
         else:
-            after = np.asarray(priors)
-            described[split] = {"priors": after.tolist()}
-        found[split] = shift(part, before, after)
-    return found, {"source": before.tolist(), "target": described}
+            found[split], described[split] = correction.of(part)
+    return found, {"source": before.tolist(), "given": given, "target": described}
 
 
 def check_shiftable(task: str, task_type: str) -> None:

@@ -182,7 +182,8 @@ class Project:
         else:
             source = f"{self.name}/{chosen}" if chosen else self.name
         models = find_models(source, results)
-        return Model(Ensemble.load(models, self.plugins, task=task, device=choose_device(device)))
+        ensemble = Ensemble.load(models, self.plugins, task=task, device=choose_device(device))
+        return Model(ensemble, models, results)
 
     def files(self, key: str) -> pd.DataFrame:
         """Return the files of a path key, such as ``"predictions"``: a row each, oldest first, of all runs.
