@@ -30,6 +30,14 @@ class DamagedStoreError(DataError):
         )
 
 
+class OutdatedStoreError(DataError):
+    """A preprocessed store is of an older form than this mml reads."""
+
+
+class NewerStoreError(DataError):
+    """A preprocessed store was written by a newer mml."""
+
+
 class ChangedSourceError(DataError):
     """An image file is no longer the one the task was made of."""
 

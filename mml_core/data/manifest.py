@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mml_core.data.errors import DamagedStoreError
+from mml_core.data.errors import DamagedStoreError, NewerStoreError, OutdatedStoreError
 from mml_core.storage.hashing import digest
 
 FORMAT = 2
@@ -72,17 +72,42 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         DamagedStoreError: It is missing or not as it was written.
+        OutdatedStoreError: It is of an older form.
+        NewerStoreError: A newer mml has written it.
     """
-    path = folder / MANIFEST
+    body = read_body(folder)
+    if body["format"] != FORMAT:
+        raise OutdatedStoreError(
+            f"The preprocessed store {folder} is of format {body['format']}, this mml reads {FORMAT}: run"
+            f" `mml run --mode=migrate --tasks {folder.name}`."
+        )
     try:
-        found = msgspec.json.decode(path.read_bytes())
-        body = found["store"]
+        return msgspec.convert(body, Manifest)
+    except msgspec.ValidationError as error:
+        raise DamagedStoreError(folder, f"its {MANIFEST} cannot be read ({error})") from error
+
+
+def read_body(folder: Path) -> dict[str, Any]:
+    """Read the manifest of the store in ``folder``, of this or an older form, as JSON object.
+
+    Raises:
+        DamagedStoreError: It is missing or not as it was written.
+        NewerStoreError: A newer mml has written it.
+    """
+    try:
+        found = msgspec.json.decode((folder / MANIFEST).read_bytes())
+        body: dict[str, Any] = found["store"]
         intact = found["digest"] == digest(body)
-        manifest = msgspec.convert(body, Manifest)
+        version = body["format"]
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DamagedStoreError(folder, f"its {MANIFEST} cannot be read ({error})") from error
     if not intact:
         raise DamagedStoreError(folder, f"its {MANIFEST} was altered")
-    if manifest.format != FORMAT:
-        raise DamagedStoreError(folder, f"its format is {manifest.format}, this mml reads {FORMAT}")
-    return manifest
+    if type(version) is not int or version < 1:
+        raise DamagedStoreError(folder, f"its format is {version!r}, which no mml has written")
+    if version > FORMAT:
+        raise NewerStoreError(
+            f"The preprocessed store {folder} is of format {version}, written by a newer mml; this one reads"
+            f" {FORMAT}: install a newer mml-core."
+        )
+    return body

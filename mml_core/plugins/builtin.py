@@ -51,6 +51,12 @@ def mml_schedulers() -> Iterator[SchedulerSpec]:
         summary="train from the weights of a model that was trained on another task",
     )
     yield SchedulerSpec(
+        name="migrate",
+        target="mml_core.schedulers.migrate:MigrateScheduler",
+        subroutines=("stores",),
+        summary="bring what an older mml has stored to the present form",
+    )
+    yield SchedulerSpec(
         name="clean",
         target="mml_core.schedulers.clean:CleanScheduler",
         subroutines=("temp", "download"),

@@ -120,6 +120,11 @@ def decode_header(data: bytes, origin: Path | str) -> TaskHeader:
             f"The task header {origin} is damaged: {error}. Create the task again or remove its folder."
         ) from error
     _refuse_newer(header.schema_version, origin)
+    if header.schema_version < 1:
+        raise DamagedTaskError(
+            f"The task header {origin} has schema_version {header.schema_version}, which no mml has written."
+            " Create the task again or remove its folder."
+        )
     if problem := file_name_problem(header.dataset):
         raise DamagedTaskError(
             f"The task header {origin} names the dataset {header.dataset!r}, which {problem}. Create the "
@@ -145,5 +150,5 @@ def _refuse_newer(version: object, origin: Path | str) -> None:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise NewerSchemaError(
             f"The task header {origin} has schema_version {version}, this mml reads up to {SCHEMA_VERSION}: "
-            "install a newer mml-core."
+            "it was written by a newer mml; install a newer mml-core."
         )
