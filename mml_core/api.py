@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mml_core.config.locations import read_env_file as read_env_file
     from mml_core.config.locations import resolve_locations as resolve_locations
     from mml_core.errors import MMLError as MMLError
+    from mml_core.files.artefacts import ArtefactStore as ArtefactStore
     from mml_core.files.manager import MMLFileManager as MMLFileManager
     from mml_core.learning.comparison import Comparison as Comparison
     from mml_core.learning.comparison import adjusted as adjusted
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AbstractBaseScheduler": "mml_core.scheduling.base",
+    "ArtefactStore": "mml_core.files.artefacts",
     "Bootstrap": "mml_core.learning.intervals",
     "Comparison": "mml_core.learning.comparison",
     "ComparisonError": "mml_core.learning.pairing",

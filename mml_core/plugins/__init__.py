@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mml_core.plugins.refs import load_ref as load_ref
     from mml_core.plugins.registry import Contribution as Contribution
     from mml_core.plugins.registry import Registry as Registry
+    from mml_core.plugins.views import MetricsView as MetricsView
     from mml_core.plugins.views import Outcome as Outcome
     from mml_core.plugins.views import RunView as RunView
     from mml_core.plugins.views import StepView as StepView
@@ -70,7 +71,7 @@ _HOMES = {
     ),
     "refs": ("load_ref",),
     "registry": ("Contribution", "Registry"),
-    "views": ("Outcome", "RunView", "StepView"),
+    "views": ("MetricsView", "Outcome", "RunView", "StepView"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

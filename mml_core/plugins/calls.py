@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 import pluggy
 
 from mml_core.plugins.errors import HookFailedError
-from mml_core.plugins.kinds import OBSERVING_HOOKS
+from mml_core.plugins.kinds import OBSERVING_HOOKS, VIEWS
 from mml_core.plugins.names import aliases, normalise
 from mml_core.plugins.records import TaskSpec
 from mml_core.plugins.refs import describe
@@ -21,12 +22,18 @@ Raised = (Exception, SystemExit)
 
 
 def notify(relay: pluggy.HookRelay, hook: str, arguments: Mapping[str, Any]) -> None:
-    """Call a hook that observes: what one plugin raises is logged, and the others are still called."""
+    """Call a hook that observes: what one plugin raises is logged, and the others are still called.
+
+    Each is handed copies of views, so that what it does to them is seen by nobody else.
+    """
     if hook not in OBSERVING_HOOKS:
         raise ValueError(f"{hook} is no hook that observes: {', '.join(OBSERVING_HOOKS)}")
     for implementation in _implementations(relay, hook):
         try:
-            _call(implementation, arguments)
+            shown = {
+                name: copy.deepcopy(value) if name in VIEWS else value for name, value in arguments.items()
+            }
+            _call(implementation, shown)
         except Raised as error:
             log.warning("Plugin %s: %s raised %s.", implementation.plugin_name, hook, describe(error))
             log.debug("%s of %s", hook, implementation.plugin_name, exc_info=True)

@@ -14,7 +14,7 @@ from mml_core.errors import near_matches
 from mml_core.plugins import hookspecs
 from mml_core.plugins.errors import RefError
 from mml_core.plugins.info import PluginInfo
-from mml_core.plugins.kinds import OBSERVING_HOOKS, RECORDS
+from mml_core.plugins.kinds import CHANGING_HOOKS, OBSERVING_HOOKS, RECORDS, VIEWS
 from mml_core.plugins.names import CORE
 from mml_core.plugins.records import ConfigDir
 from mml_core.plugins.refs import find_module
@@ -45,15 +45,19 @@ def collect(plugin: Any, info: PluginInfo) -> None:
     except pluggy.PluginValidationError as error:
         raise RefusedError(_signature_cause(trial, plugin) or str(error).strip().splitlines()[-1]) from None
     known = set(HOOKS)
-    hooks = []
+    hooks, changing = [], []
     for caller in trial.get_hookcallers(plugin) or ():
         if caller.name not in known:
             near = near_matches(caller.name, HOOKS)
             raise RefusedError(f"it implements {caller.name}, which is no hook of mml.{near}".rstrip("."))
         for implementation in caller.get_hookimpls():
             _refuse_coroutine(implementation)
+            if caller.name in CHANGING_HOOKS or (
+                caller.name in OBSERVING_HOOKS and not set(implementation.argnames) <= set(VIEWS)
+            ):
+                changing.append(caller.name)
         hooks.append(caller.name)
-    info.hooks = tuple(sorted(hooks))
+    info.hooks, info.changing_hooks = tuple(sorted(hooks)), tuple(sorted(changing))
     contributions: dict[str, list[Contribution[Any]]] = {}
     for kind in RECORDS:
         hook: pluggy.HookCaller = getattr(trial.hook, f"mml_{kind}")

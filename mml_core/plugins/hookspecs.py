@@ -23,6 +23,7 @@ from mml_core.plugins.contribution_hooks import mml_schedulers as mml_schedulers
 from mml_core.plugins.contribution_hooks import mml_tags as mml_tags
 from mml_core.plugins.contribution_hooks import mml_tasks as mml_tasks
 from mml_core.plugins.lifecycle_hooks import mml_find_task as mml_find_task
+from mml_core.plugins.lifecycle_hooks import mml_metrics_logged as mml_metrics_logged
 from mml_core.plugins.lifecycle_hooks import mml_run_finished as mml_run_finished
 from mml_core.plugins.lifecycle_hooks import mml_run_started as mml_run_started
 from mml_core.plugins.lifecycle_hooks import mml_scheduler_created as mml_scheduler_created

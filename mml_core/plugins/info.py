@@ -51,6 +51,9 @@ class PluginInfo:
         notes: What its author should look at, though it works.
         contributions: Kind (``"schedulers"``, …) to what it contributes.
         hooks: Names of the hooks it implements.
+        changing_hooks: Those of the life cycle among them that can change what a run does: they return
+            something to it, or are handed something of it that is no frozen view. The results of a run depend
+            on a plugin that has any.
         hook_seconds: What its contributing hooks took, each called once.
         offers: ``"commands"`` and ``"importers"`` to the names of those it adds by modules of their own.
     """
@@ -69,6 +72,7 @@ class PluginInfo:
     notes: list[str] = field(default_factory=list)
     contributions: dict[str, list[Contribution[Any]]] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
+    changing_hooks: tuple[str, ...] = ()
     hook_seconds: dict[str, float] = field(default_factory=dict)
     offers: dict[str, list[str]] = field(default_factory=dict)
 

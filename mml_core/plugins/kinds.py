@@ -32,10 +32,21 @@ OBSERVING_HOOKS = (
     "mml_scheduler_created",
     "mml_step_started",
     "mml_step_finished",
+    "mml_metrics_logged",
     "mml_run_started",
     "mml_run_finished",
 )
 """Hooks whose errors are logged and never raised."""
+
+CHANGING_HOOKS = ("mml_trainer_callbacks",)
+"""Hooks of the life cycle that return something to a run."""
+
+VIEWS = ("run", "step", "outcome", "metrics")
+"""Arguments of the observing hooks that are frozen views: each plugin is handed copies of its own.
+
+An implementation that asks for no others can observe what a run does, and cannot change it;
+`PluginInfo.changing_hooks` names those that can.
+"""
 
 REFERENCES: dict[type[Record], str] = {
     SchedulerSpec: "target",

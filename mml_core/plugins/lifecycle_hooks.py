@@ -7,7 +7,7 @@ from typing import Any
 
 from mml_core.plugins.markers import hookspec
 from mml_core.plugins.records import TaskSpec
-from mml_core.plugins.views import Outcome, RunView, StepView
+from mml_core.plugins.views import MetricsView, Outcome, RunView, StepView
 
 
 @hookspec(firstresult=True)
@@ -44,6 +44,7 @@ def mml_scheduler_created(scheduler: Any) -> None:
     """Look at a scheduler that has just been made.
 
     Called after the scheduler's ``__init__``, in every process of a run. An error is logged, never raised.
+    A plugin that implements it could change what the run does, and counts among those that results depend on.
 
     Args:
         scheduler: The ``AbstractBaseScheduler``.
@@ -59,33 +60,37 @@ def mml_scheduler_created(scheduler: Any) -> None:
 
 
 @hookspec
-def mml_step_started(scheduler: Any, step: StepView) -> None:
+def mml_step_started(scheduler: Any, run: RunView, step: StepView) -> None:
     """Take note that a step begins.
 
     Called in the process that runs the step, before its method. An error is logged, never raised.
 
     Args:
-        scheduler: The ``AbstractBaseScheduler``.
+        scheduler: The ``AbstractBaseScheduler``. Who asks for it could change what the run does, and counts
+            among the plugins that results depend on; who asks for the others alone only observes.
+        run: The run's id, project, mode, directory and config.
         step: The step's id, name and params.
 
     Example:
         ::
 
             @hookimpl
-            def mml_step_started(scheduler, step):
-                print("begins:", step.id, "with", *step.params)
+            def mml_step_started(run, step):
+                print(step.name, "of", run.id, "begins with", step.arguments or step.params)
     """
     raise NotImplementedError
 
 
 @hookspec
-def mml_step_finished(scheduler: Any, step: StepView, outcome: Outcome) -> None:
+def mml_step_finished(scheduler: Any, run: RunView, step: StepView, outcome: Outcome) -> None:
     """Take note that a step has ended, well or not.
 
     Called in the process that ran the step, after its result was committed. An error is logged, never raised.
 
     Args:
-        scheduler: The ``AbstractBaseScheduler``.
+        scheduler: The ``AbstractBaseScheduler``. Who asks for it counts among the plugins that results depend
+            on, as for ``mml_step_started``.
+        run: The run's id, project, mode, directory and config.
         step: The step's id, name and params.
         outcome: Whether it succeeded, its value or error, and its wall time.
 
@@ -101,12 +106,36 @@ def mml_step_finished(scheduler: Any, step: StepView, outcome: Outcome) -> None:
 
 
 @hookspec
+def mml_metrics_logged(run: RunView, step: StepView, metrics: MetricsView) -> None:
+    """Take note of what a training logged.
+
+    Called in the process that runs the step when a validation and when an epoch of a training ends, on the
+    first device alone. An error is logged, never raised; random numbers that are drawn here are none of the
+    training's.
+
+    Args:
+        run: The run's id, project, mode, directory and config.
+        step: The step's id, name and params.
+        metrics: Which training and epoch it was, and the values.
+
+    Example:
+        ::
+
+            @hookimpl
+            def mml_metrics_logged(step, metrics):
+                print(f"{step.id}: fit {metrics.fit}, epoch {metrics.epoch}:", metrics.values)
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def mml_trainer_callbacks(scheduler: Any, task: Any) -> Iterable[Any]:
     """Add callbacks to a trainer.
 
     Called for each ``lightning.Trainer`` that a scheduler makes. Each callback is listed in the log with
     its provider, and a provider's callbacks can be switched off. An error stops the step, because training
-    without the callback would not be the training that was asked for.
+    without the callback would not be the training that was asked for. A plugin that implements it counts
+    among those that results depend on: the curves of a training are to be had by ``mml_metrics_logged``.
 
     Args:
         scheduler: The ``AbstractBaseScheduler``.
@@ -135,14 +164,14 @@ def mml_run_started(run: RunView) -> None:
     never raised.
 
     Args:
-        run: The run's id, project, mode and directory.
+        run: The run's id, project, mode, directory and config.
 
     Example:
         ::
 
             @hookimpl
             def mml_run_started(run):
-                print(run.mode, "of project", run.project, "runs in", run.dir)
+                print(run.mode, "of", run.project, "with seed", run.config["seed"], "runs in", run.dir)
     """
     raise NotImplementedError
 
@@ -154,7 +183,7 @@ def mml_run_finished(run: RunView, outcome: Outcome) -> None:
     Called once by the process that led the run, after clean-up. An error is logged, never raised.
 
     Args:
-        run: The run's id, project, mode and directory.
+        run: The run's id, project, mode, directory and config.
         outcome: Whether it succeeded, its return value or error, and its wall time.
 
     Example:

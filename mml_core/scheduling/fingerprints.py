@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from mml_core.config.reads import value_of
+from mml_core.config.secrets import plain_config
 from mml_core.scheduling.continuing import FIXED, SAFE
 from mml_core.scheduling.environments import Environment
 from mml_core.scheduling.inputs import Inputs
@@ -32,7 +31,7 @@ def counts(key: str) -> bool:
 
 def config_values(cfg: Any) -> dict[str, Any]:
     """Return a config as JSON values, without what cannot change results."""
-    found = _plain(OmegaConf.to_container(cfg, resolve=True), "")
+    found = _plain(plain_config(cfg), "")
     return found if isinstance(found, dict) else {}
 
 

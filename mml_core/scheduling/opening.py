@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from mml_core.config.locations import Locations
+from mml_core.config.secrets import require_variables
 from mml_core.config.validation import check_running
 from mml_core.errors import MMLError
 from mml_core.plugins import PluginManager
@@ -119,7 +120,9 @@ def reopen(
 
 
 def _stored_config(run: RunDirectory, overrides: Sequence[str], plugins: PluginManager) -> DictConfig:
-    cfg = apply_overrides(run.config(), overrides, plugins)
+    stored = run.config()
+    require_variables(stored)
+    cfg = apply_overrides(stored, overrides, plugins)
     cfg.paths.results = str(run.project_path.parent)
     cfg.proj = run.project_path.name
     return cfg

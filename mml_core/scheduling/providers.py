@@ -9,33 +9,26 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from mml_core.plugins import Registry
+from mml_core.plugins.kinds import OBSERVING_HOOKS
 from mml_core.plugins.names import CORE
 
 if TYPE_CHECKING:
     from mml_core.plugins import PluginManager
-
-_LIFECYCLE = (
-    "mml_trainer_callbacks",
-    "mml_scheduler_created",
-    "mml_step_started",
-    "mml_step_finished",
-    "mml_run_started",
-    "mml_run_finished",
-)
 
 
 def providers_of(cfg: Any, plugins: PluginManager) -> set[str]:
     """Return the plugins that a run uses.
 
     Those are mml itself, the plugins whose mode, tasks, tags, architecture or executor the config names, and
-    the plugins that take part in every run by a hook.
+    the plugins that take part in every run by a hook through which they can change it. Those that only
+    observe are none of them.
 
     Args:
         cfg: The composed config.
         plugins: The plugins of this process.
     """
     used = {CORE}
-    used.update(name for name, info in plugins.plugins.items() if set(info.hooks).intersection(_LIFECYCLE))
+    used.update(name for name, info in plugins.plugins.items() if info.changing_hooks)
     target = str(OmegaConf.select(cfg, "mode.scheduler._target_") or "").replace(":", ".")
     package = target.partition(".")[0]
     if package:  # which a plugin of commands alone has none of, either
@@ -55,6 +48,15 @@ def providers_of(cfg: Any, plugins: PluginManager) -> set[str]:
     for registry, word in product(registries, words):
         used.update(item.provider for item in registry.claims(word))
     return used
+
+
+def observers(plugins: PluginManager) -> dict[str, str]:
+    """Return the plugins that observe every run and cannot change it, with their versions."""
+    return {
+        name: info.version
+        for name, info in sorted(plugins.plugins.items())
+        if set(info.hooks).intersection(OBSERVING_HOOKS) and not info.changing_hooks
+    }
 
 
 def _words(cfg: Any) -> Iterator[str]:

@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from mml_core.config.locations import resolve_locations
 from mml_core.config.run_directory import RUNS
+from mml_core.config.secrets import plain_config
 from mml_core.errors import MMLError
 from mml_core.scheduling import sealed, values
 from mml_core.scheduling.claims import StepClaims
@@ -135,7 +136,7 @@ class RunDirectory:
             versions=versions(cfg, context.plugins),
             sessions=[new_session(context.plugins, shared=is_shared(cfg))],
         )
-        atomic.write_text(self.config_path, OmegaConf.to_yaml(cfg, resolve=True))
+        atomic.write_text(self.config_path, OmegaConf.to_yaml(OmegaConf.create(plain_config(cfg))))
         atomic.write_json(self.path / "run.json", info)
 
     def begin_session(self, session: Session) -> None:

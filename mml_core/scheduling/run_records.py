@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mml_core import __version__
 from mml_core.plugins.blocking import Blocking
-from mml_core.scheduling.providers import providers_of
+from mml_core.scheduling.providers import observers, providers_of
 from mml_core.storage.owners import Owner
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         no_plugins: Whether all plugins were switched off.
         without: Plugins that were switched off.
         only: The plugins that were allowed; None: all others.
+        observers: The plugins that only observed, which results do not depend on, with their versions.
     """
 
     started: float
@@ -43,6 +44,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     no_plugins: bool = False
     without: list[str] = []
     only: list[str] | None = None
+    observers: dict[str, str] = {}
 
     @property
     def blocking(self) -> Blocking:
@@ -129,6 +131,7 @@ def new_session(
         no_plugins=blocking.no_plugins,
         without=sorted({*blocking.without, *blocking.disabled}),
         only=None if blocking.only is None else sorted(blocking.only),
+        observers=observers(plugins),
     )
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from mml_core.config.run_directory import claim_run_directory
 from mml_core.config.validation import mode_writes
 from mml_core.errors import MMLError
-from mml_core.plugins.views import Outcome, RunView
+from mml_core.plugins.views import Outcome
 from mml_core.scheduling import values
 from mml_core.scheduling.attempts import Attempts
 from mml_core.scheduling.base import AbstractBaseScheduler
@@ -24,6 +24,7 @@ from mml_core.scheduling.context import RunContext
 from mml_core.scheduling.driver import Driver, RunOutcome
 from mml_core.scheduling.executors import Executor, InProcessExecutor, SequentialExecutor
 from mml_core.scheduling.ledger import Ledger
+from mml_core.scheduling.observing import run_view
 from mml_core.scheduling.opening import open_run, reopen
 from mml_core.scheduling.pilot import Pilot, SharedRun, drives_alone
 from mml_core.scheduling.plan import Plan
@@ -201,12 +202,7 @@ def _run(
     plan: Plan | None = None,
 ) -> RunOutcome:
     started = time.time()
-    view = RunView(
-        id=run.id if run is not None else "",
-        project=scheduler.fm.project_path.name,
-        mode=str((scheduler.cfg.get("mode") or {}).get("name") or ""),
-        dir=run.path if run is not None else None,
-    )
+    view = run_view(scheduler, run)
     notify = scheduler.plugins.notify
     try:
         if plan is None:

@@ -20,6 +20,7 @@ from mml_core.tasks.struct import TaskStruct
 
 if TYPE_CHECKING:
     from mml_core.learning.resuming import StepFits
+    from mml_core.plugins import MetricsView
 
 
 class StepScope:
@@ -41,11 +42,15 @@ class StepScope:
     Attributes:
         guard: What asks the step to stop; None where nothing does.
         fits: The trainings of the step, once there is one.
+        show_metrics: Shows observers what a training logs; None where nobody looks.
+        trainers: How many trainers the step has made.
         searches: How many searches for a learning rate or batch size the step has begun.
     """
 
     guard: SignalGuard | None = None
     fits: StepFits | None = None
+    show_metrics: Callable[[MetricsView], None] | None = None
+    trainers = 0
     searches = 0
 
     def __init__(

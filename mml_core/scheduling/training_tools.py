@@ -105,6 +105,7 @@ class TrainingTools:
         """
         from mml_core.learning.resuming import StepFits
         from mml_core.learning.trainer import create_trainer
+        from mml_core.scheduling.logged_metrics import LoggedMetrics
 
         scope = self._running("create_trainer")
         disabled = (self.cfg.get("callbacks") or {}).get("disabled_plugins") or ()
@@ -113,10 +114,12 @@ class TrainingTools:
             log.info("Plugin %s adds the callback %s.", provider, type(callback).__name__)
         if scope.fits is None:
             scope.fits = StepFits(self.checkpoint_path, self.earlier_checkpoint_paths, scope.guard)
+        scope.trainers += 1
+        watching = [LoggedMetrics(scope.show_metrics, scope.trainers)] if scope.show_metrics else []
         return create_trainer(
             self.cfg,
             default_root_dir=_folder_of(scope),
-            callbacks=[*callbacks, *(callback for _, callback in contributed)],
+            callbacks=[*callbacks, *(callback for _, callback in contributed), *watching],
             fits=scope.fits,
             **kwargs,
         )

@@ -8,6 +8,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import msgspec
 
 from mml_core.errors import LiveOwnerError
 from mml_core.files.folders import remove_folder
-from mml_core.plugins.views import Outcome, StepView
+from mml_core.plugins.views import MetricsView, Outcome
 from mml_core.scheduling import values
 from mml_core.scheduling.attempts import AttemptFolder, Attempts
 from mml_core.scheduling.base import AbstractBaseScheduler
 from mml_core.scheduling.executors import Event
 from mml_core.scheduling.inputs import Contents
 from mml_core.scheduling.ledger import Ledger, StepRecord
+from mml_core.scheduling.observing import run_view, step_view
 from mml_core.scheduling.plan import FINISH, Plan, PlanStep
 from mml_core.scheduling.provenance import provenance_of
 from mml_core.scheduling.run_directory import RunDirectory
@@ -83,8 +85,13 @@ class StepWorker:
         self._notify = scheduler.plugins.notify
         hooks = scheduler.plugins.hook
         self._observed = bool(
-            hooks.mml_step_started.get_hookimpls() or hooks.mml_step_finished.get_hookimpls()
+            hooks.mml_step_started.get_hookimpls()
+            or hooks.mml_step_finished.get_hookimpls()
+            or hooks.mml_metrics_logged.get_hookimpls()
         )
+        self._shown: dict[str, Any] = {}
+        if self._observed:
+            self._shown = {"scheduler": scheduler, "run": run_view(scheduler, self._run)}
 
     def settle(self) -> None:
         """Fence off earlier attempts, and publish what committed steps left whose process died before."""
@@ -115,9 +122,9 @@ class StepWorker:
         position = self._plan.position(step_id)
         assert position is not None
         step = self._plan.steps[position]
-        view = self._view(step)
+        shown = {**self._shown, "step": step_view(self._scheduler, step)}
         if self._observed:
-            self._notify("mml_step_started", scheduler=self._scheduler, step=view)
+            self._notify("mml_step_started", **shown)
         started = time.time()
         failure = None
         try:
@@ -144,8 +151,12 @@ class StepWorker:
                 seconds=time.time() - started,
                 taken_from=record.taken.origin if record is not None and record.taken is not None else None,
             )
-            self._notify("mml_step_finished", scheduler=self._scheduler, step=view, outcome=outcome)
+            self._notify("mml_step_finished", **shown, outcome=outcome)
         return Event(step.id, failure)
+
+    def _show_metrics(self, step: PlanStep, metrics: MetricsView) -> None:
+        view = step_view(self._scheduler, step)
+        self._notify("mml_metrics_logged", run=self._shown["run"], step=view, metrics=metrics)
 
     def _attempt(self, step: PlanStep, position: int, started: float) -> None:
         scheduler = self._scheduler
@@ -156,6 +167,8 @@ class StepWorker:
             return
         scope = self._scope(position, folder)
         scope.guard = self._guard
+        if scheduler.plugins.hook.mml_metrics_logged.get_hookimpls():
+            scope.show_metrics = partial(self._show_metrics, step)
         if step.method == FINISH:
             scope.check_conflicts()
         scheduler.return_value = scope.inherited_return_value()
@@ -297,10 +310,6 @@ class StepWorker:
             extra = provenance_of(self._plan, record, self._run.environments_path)
         self._scheduler.fm.publish(record.artefacts, folder, run=record.run, step=record.step, extra=extra)
         self._contents.trust(record)
-
-    def _view(self, step: PlanStep) -> StepView:
-        params = step.params.values() if isinstance(step.params, dict) else step.params
-        return StepView(id=step.id, name=step.method, params=tuple(params))
 
 
 def step_scope(

@@ -69,7 +69,7 @@ def test_what_an_observer_raises_is_logged_and_the_others_are_called(caplog, err
     seen = []
     manager = manager_of(a=seen.append, b=raising(error), c=seen.append)
     with caplog.at_level(logging.WARNING, "mml.plugins"):
-        manager.notify("mml_step_started", scheduler=None, step=STEP)
+        manager.notify("mml_step_started", scheduler=None, run=None, step=STEP)
     assert seen == [STEP, STEP]
     (line,) = caplog.messages
     assert line == f"Plugin mml-plugin-b: mml_step_started raised {type(error).__name__}: no luck."
@@ -78,14 +78,14 @@ def test_what_an_observer_raises_is_logged_and_the_others_are_called(caplog, err
 def test_an_observer_takes_the_arguments_it_asks_for():
     seen = []
     outcome = Outcome(ok=True, value=1, error=None, seconds=0.1)
-    manager_of(a=seen.append).notify("mml_step_finished", scheduler="s", step=STEP, outcome=outcome)
+    manager_of(a=seen.append).notify("mml_step_finished", scheduler="s", run=None, step=STEP, outcome=outcome)
     assert seen == [("s", STEP, outcome)]
 
 
 def test_an_interruption_goes_through_and_an_asking_hook_is_not_told():
     manager = manager_of(a=raising(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        manager.notify("mml_step_started", scheduler=None, step=STEP)
+        manager.notify("mml_step_started", scheduler=None, run=None, step=STEP)
     with pytest.raises(ValueError, match="no hook that observes"):
         manager.notify("mml_find_task", name="x")
 

@@ -42,15 +42,17 @@ DESIGN = {
 LIFECYCLE = {
     "mml_find_task": ["name"],
     "mml_scheduler_created": ["scheduler"],
-    "mml_step_started": ["scheduler", "step"],
-    "mml_step_finished": ["scheduler", "step", "outcome"],
+    "mml_step_started": ["scheduler", "run", "step"],
+    "mml_step_finished": ["scheduler", "run", "step", "outcome"],
+    "mml_metrics_logged": ["run", "step", "metrics"],
     "mml_trainer_callbacks": ["scheduler", "task"],
     "mml_run_started": ["run"],
     "mml_run_finished": ["run", "outcome"],
 }
 VIEWS = {
-    "RunView": ["id", "project", "mode", "dir"],
-    "StepView": ["id", "name", "params"],
+    "RunView": ["id", "project", "mode", "dir", "config"],
+    "StepView": ["id", "name", "params", "arguments"],
+    "MetricsView": ["fit", "epoch", "values"],
     "Outcome": ["ok", "value", "error", "seconds", "taken_from", "interrupted"],
     "Health": ["ok", "message"],
 }

@@ -139,12 +139,13 @@ def test_a_contradictory_path_key_is_an_error_when_used_and_harms_no_other(site,
     assert list((tmp_path / "p" / "M").iterdir())
 
 
-def test_a_run_uses_the_plugins_that_its_config_names_and_those_that_take_part_in_every_run(site):
+def test_a_run_uses_the_plugins_that_its_config_names_and_those_that_can_change_every_run(site):
     site.install("count", MODE, files={"scheduler.py": SCHEDULER})
     task = "yield TaskSpec(name='dots', dataset='d', create='x:Y', task_type='regression')"
     site.install("dots", f"@hookimpl\ndef mml_tasks():\n    {task}")
     site.install("tagged", "@hookimpl\ndef mml_tags():\n    yield TagSpec(name='half', apply='x:Y')")
-    site.install("tells", "@hookimpl\ndef mml_run_started(run):\n    pass")
+    site.install("tells", "@hookimpl\ndef mml_step_started(scheduler):\n    pass")
+    site.install("watches", "@hookimpl\ndef mml_run_started(run):\n    pass")
     site.install("idle", keys(mine="PROJ_PATH/M/m.json"))
     plugins = site.discover()
     every = {"mml-core", "mml-plugin-count", "mml-plugin-tells"}
