@@ -48,6 +48,57 @@ def test_an_identical_task_decides_alone() -> None:
     assert rank("new", SCORES, distances, 3)[0].votes == pytest.approx(1.0)
 
 
+def test_what_is_below_zero_counts_as_zero_and_all_at_zero_share_the_weight() -> None:
+    distances = Distances({("new", "near"): -0.01, ("new", "middle"): 0.0, ("new", "far"): 0.5})
+    large, small, _ = rank("new", SCORES, distances, 2)
+    assert (large.blueprint, large.votes, large.voters) == ("large", 0.5, ("middle",))
+    assert (small.blueprint, small.votes, small.voters) == ("small", 0.5, ("near",))
+
+
+@pytest.mark.parametrize("unit", [1e-300, 5e-324, 1e300])
+def test_the_unit_of_distances_does_not_matter(unit) -> None:
+    distances = Distances({("new", task): unit for task in SCORES})
+    assert sum(each.votes for each in rank("new", SCORES, distances, 3)) == pytest.approx(1)
+
+
+def test_names_decide_between_equally_near_tasks_and_equally_good_blueprints() -> None:
+    scores = {"b": {"y": 0.9, "x": 0.9}, "a": {"z": 0.5, "x": 0.5}, "c": {"w": 1.0}}
+    for order in (["a", "b", "c"], ["c", "b", "a"]):
+        given = {task: scores[task] for task in order}
+        distances = Distances({("new", task): 1.0 for task in order})
+        (first, *_) = rank("new", given, distances, 2)
+        assert (first.blueprint, first.voters) == ("x", ("a", "b"))
+
+
+def test_each_left_out_task_has_the_values_worked_out_by_hand() -> None:
+    scores = {
+        "a": {"x": 0.8, "y": 0.6, "z": 0.7},  # relative: 1, 0, 1/2
+        "b": {"x": 0.9, "y": 0.5, "z": 0.6},  # 1, 0, 1/4
+        "c": {"x": 0.2, "y": 0.6, "z": 0.3},  # 0, 1, 1/4
+    }
+    distances = Distances({("a", "b"): 1.0, ("a", "c"): 3.0, ("b", "c"): 2.0})
+    a, b, c = leave_each_out(scores, distances, 2)
+    # a: b votes x with 3/4, c votes y with 1/4. On average over b and c x has 1/2, y 1/2, z 1/4: x by name.
+    assert (a.suggested, a.suggested_score, a.single, a.single_score) == ("x", 0.8, "x", 0.8)
+    assert (a.mean_score, a.best_score, a.worst_score) == (pytest.approx(0.7), 0.8, 0.6)
+    # b: a votes x with 2/3, c votes y with 1/3. On average over a and c x has 1/2, y 1/2, z 3/8.
+    assert (b.suggested, b.suggested_score, b.single) == ("x", 0.9, "x")
+    assert b.mean_score == pytest.approx(2 / 3)
+    # c: a and b vote x; on average over them x has 1. Of c that is the worst, and the mean of c is 11/30.
+    assert (c.suggested, c.single, c.relative(c.suggested_score)) == ("x", "x", 0.0)
+    assert c.relative(c.mean_score) == pytest.approx((11 / 30 - 0.2) / 0.4)
+    (first, *_) = rank("a", scores, distances, 2)
+    assert (first.votes, first.relative) == (pytest.approx(3 / 4), pytest.approx(3 / 4))
+
+
+def test_the_scores_of_a_task_left_out_choose_nothing() -> None:
+    scores = {"a": {"x": 0.8, "y": 0.6}, "b": {"x": 0.9, "y": 0.5}, "c": {"x": 0.4, "y": 0.6}}
+    distances = Distances({("a", "b"): 1.0, ("a", "c"): 3.0, ("b", "c"): 2.0})
+    before = leave_each_out(scores, distances, 2)[0]
+    after = leave_each_out({**scores, "a": {"x": -7.0, "y": 99.0}}, distances, 2)[0]
+    assert (before.suggested, before.single) == (after.suggested, after.single)
+
+
 def test_left_out_tasks_tell_near_choices_from_the_single_best() -> None:
     scores = {  # two kinds of tasks: small is best on a and b, large on c, d and e
         **{task: {"small": 0.9, "large": 0.7} for task in ("a", "b")},
@@ -91,8 +142,10 @@ def test_a_distance_counts_from_the_new_task_where_both_orders_are_known(tmp_pat
     [
         ([("a", "b", "fid", 1.0), ("a", "b", "mmd", 1.0)], None, "choose one by mode.distance=fid|mmd."),
         ([("a", "b", "fid", 1.0)], "fidd", "has no distance 'fidd'. Did you mean 'fid'?"),
-        ([("a", "b", "fid", -1.0)], None, "has the distance -1.0 between 'a' and 'b'; a number from 0"),
-        ([("a", "b", "fid", float("nan"))], None, "has the distance nan between 'a' and 'b'"),
+        ([("a", "b", "fid", float("nan"))], None, "has the fid nan from 'a' to 'b', where a finite number"),
+        ([("a", "b", "fid", float("inf"))], None, "has the fid inf from 'a' to 'b'"),
+        ([("a", "b", "fid", None)], None, "has the fid None from 'a' to 'b'"),
+        ([("a", "b", "fid", 1.0)] * 2, None, "has the fid from 'a' to 'b' twice"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why(tmp_path, rows, name, message) -> None:

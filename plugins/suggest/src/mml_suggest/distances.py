@@ -18,7 +18,7 @@ class Distances:
     """Distances between tasks.
 
     Attributes:
-        values: (from, to) → distance, at least 0.
+        values: (from, to) → distance, finite. Estimates without bias, such as KID, are below 0 now and then.
     """
 
     values: Mapping[tuple[str, str], float]
@@ -48,7 +48,8 @@ def load_distances(path: Path, name: str | None) -> Distances:
         name: Which of its distances; None: the only one.
 
     Raises:
-        SuggestError: It is no such table, has no such distance, or a value is negative or not finite.
+        SuggestError: It is no such table, has no such distance, a value is not finite, or a pair stands there
+            twice.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -73,14 +74,20 @@ def load_distances(path: Path, name: str | None) -> Distances:
         raise SuggestError(
             f"'{path}' has no distance '{wanted}'.{near_matches(wanted, names)} It has {', '.join(names)}."
         )
-    values = {}
+    values: dict[tuple[str, str], float] = {}
     for row in rows:
-        if row["distance"] == wanted and row["task_a"] != row["task_b"]:
-            value = row["value"]
-            if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-                raise SuggestError(
-                    f"'{path}' has the distance {value!r} between '{row['task_a']}' and '{row['task_b']}'; a"
-                    " number from 0 is needed."
-                )
-            values[str(row["task_a"]), str(row["task_b"])] = float(value)
+        pair = (str(row["task_a"]), str(row["task_b"]))
+        if row["distance"] != wanted or pair[0] == pair[1]:
+            continue
+        value = row["value"]
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise SuggestError(
+                f"'{path}' has the {wanted} {value!r} from '{pair[0]}' to '{pair[1]}', where a finite number"
+                " is needed; measure it again, or choose another by mode.distance."
+            )
+        if pair in values:
+            raise SuggestError(
+                f"'{path}' has the {wanted} from '{pair[0]}' to '{pair[1]}' twice; keep one row of each pair."
+            )
+        values[pair] = float(value)
     return Distances(values)

@@ -66,7 +66,10 @@ def rank(target: str, scores: Scores, distances: Distances, neighbours: int) -> 
     """Rank blueprints for a task by what was best on the tasks nearest to it.
 
     Each of the nearest tasks votes for the blueprint that is best on it, with a weight of one over its
-    distance. Of equally many votes the mean relative score decides, then the id.
+    distance: the distance-weighted rule of Shepard, "A two-dimensional interpolation function for
+    irregularly-spaced data", 1968. A distance below 0 counts as 0, and those of 0 share all the weight. Of
+    equally many votes the mean relative score decides, then the id; of equally near tasks the one whose name
+    comes first is nearer.
 
     Args:
         target: The task; its own scores are not looked at.
@@ -155,6 +158,7 @@ def _relative(scores: Mapping[str, float]) -> dict[str, float]:
 
 def _weights(target: str, tasks: Iterable[str], distances: Distances) -> dict[str, float]:
     found = {task: distances.between(target, task) for task in tasks}
-    known = {task: value for task, value in found.items() if value is not None}
+    known = {task: max(value, 0.0) for task, value in found.items() if value is not None}
     least = max(known.values(), default=0.0) * _CLOSEST or 1.0
-    return {task: 1.0 / max(value, least) for task, value in known.items()}
+    # Up to a factor that all share, one over the distance: from 1e-9 to 1, however small distances are.
+    return {task: least / max(value, least) for task, value in known.items()}
