@@ -7,7 +7,14 @@ import math
 import pytest
 from mml_trackers.journal import Journal, numbers_of
 from mml_trackers.mirror import without_secrets
-from mml_trackers.options import MLflowOptions, TrackerError, read_options
+from mml_trackers.options import (
+    MLflowOptions,
+    TrackerError,
+    logging_of,
+    read_options,
+    refuse_stored_password,
+    variables_in,
+)
 from mml_trackers.tracked import clean, flatten, units_of
 
 
@@ -28,10 +35,9 @@ def epochs(curve):
 
 def test_an_epoch_that_was_trained_again_counts_once(journal) -> None:
     step = begin(journal)
-    step.note("fit", fit=1, epoch=0)
     for epoch in (0, 1, 2):
         step.note("epoch", fit=1, epoch=epoch, metrics={"val/loss": float(epoch)})
-    begin(journal).note("fit", fit=1, epoch=1)  # goes on from a checkpoint after epoch 0
+    begin(journal)  # goes on from a checkpoint after epoch 0
     step.note("epoch", fit=1, epoch=1, metrics={"val/loss": 10.0})
     (track,) = journal.steps()
     assert epochs(track.curves["val/loss"]) == {0: 0.0, 1: 10.0}
@@ -49,13 +55,12 @@ def test_a_line_that_its_writer_was_killed_in_is_left_out(journal, tmp_path) -> 
 
 def test_a_second_training_of_a_step_has_curves_of_its_own(journal) -> None:
     step = begin(journal)
-    for fit in (1, 2):
-        step.note("epoch", fit=fit, epoch=0, metrics={"val/loss": float(fit)})
-    step.note("fit", fit=1, epoch=0)
+    for fit, epoch in ((1, 0), (2, 0), (2, 1), (1, 1), (1, 0)):  # the first is trained again
+        step.note("epoch", fit=fit, epoch=epoch, metrics={"val/loss": float(fit)})
     (track,) = journal.steps()
     assert {name: epochs(curve) for name, curve in track.curves.items()} == {
-        "val/loss": {},
-        "fit2/val/loss": {0: 2.0},
+        "val/loss": {0: 1.0},
+        "fit2/val/loss": {0: 2.0, 1: 2.0},
     }
 
 
@@ -102,17 +107,37 @@ def test_an_option_that_cannot_be_is_named(options, message) -> None:
     assert str(caught.value) == message
 
 
+def test_a_validation_and_the_end_of_its_epoch_are_one_point(journal) -> None:
+    step = begin(journal)
+    step.note("epoch", fit=1, epoch=0, metrics={"val/loss": 1.0})
+    step.note("epoch", fit=1, epoch=0, metrics={"train/loss": 2.0})
+    (track,) = journal.steps()
+    assert {name: epochs(curve) for name, curve in track.curves.items()} == {
+        "val/loss": {0: 1.0},
+        "train/loss": {0: 2.0},
+    }
+
+
+def test_an_address_with_a_password_comes_from_the_environment(monkeypatch) -> None:
+    monkeypatch.setenv("STORE", "http://me:s3cret@example.org")
+    config = {"logging": {"mlflow": {"uri": "${oc.env:STORE}"}}}
+    refuse_stored_password(config["logging"])
+    (options,) = read_options(logging_of(config))
+    assert isinstance(options, MLflowOptions)
+    assert options.uri == "http://me:s3cret@example.org"
+    assert variables_in(config) == ["STORE"]
+    monkeypatch.delenv("STORE")
+    with pytest.raises(TrackerError, match="STORE"):
+        logging_of(config)
+
+
 def test_a_password_is_refused_where_it_would_be_stored_and_is_not_repeated() -> None:
     with pytest.raises(TrackerError) as caught:
-        MLflowOptions.read({"uri": "http://me:s3cret@example.org"})
+        refuse_stored_password({"mlflow": {"uri": "http://me:s3cret@example.org"}})
     assert "MLFLOW_TRACKING_URI" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 
 def test_messages_of_trackers_lose_the_secrets_of_the_environment() -> None:
-    environment = {
-        "MLFLOW_TRACKING_URI": "http://me:s3cret@example.org",
-        "WANDB_API_KEY": "abcdef",
-    }
     told = "cannot reach\nhttp://me:s3cret@example.org with abcdef"
-    assert without_secrets(told, environment) == "cannot reach http://me:***@example.org with ***"
+    assert without_secrets(told, ["abcdef"]) == "cannot reach http://me:***@example.org with ***"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
-from mml_trackers.journal import FOLDER, Journal
+from mml_trackers.journal import FOLDER, Journal, StepJournal
+from mml_trackers.mirror import copy_once
 from mml_trackers.options import MLflowOptions, WandbOptions
+
+from mml_core.plugins import PluginManager
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
@@ -81,6 +87,83 @@ def test_a_tracker_that_is_not_installed_costs_one_warning(mml, mml_project, dot
     (trained,) = (step for step in journal.steps() if step.name == "train_fold")
     assert (trained.task, trained.fold, trained.state) == ("tiny_classification", "0", "done")
     assert list(trained.curves["val/loss"]) == [0, 1, 2]
+
+
+def test_no_result_depends_on_the_plugin() -> None:
+    info = PluginManager.discover().plugins["mml-plugin-trackers"]
+    assert (info.status.value, info.changing_hooks) == ("active", ())
+
+
+def test_a_run_that_was_begun_without_the_plugin_goes_on_with_it(mml, mml_project, dot, monkeypatch) -> None:
+    monkeypatch.setattr(MLflowOptions, "package", "not_installed")
+    monkeypatch.setenv("FAILS_IN_EPOCH", "1")
+    assert mml(*dot, "--without-plugin=trackers").code == 1
+    monkeypatch.delenv("FAILS_IN_EPOCH")
+    result = mml("run", "--continue")
+    assert (result.code, "was not there" in result.err) == (0, False)
+    assert not (mml_project.runs()[0] / FOLDER).exists()
+
+
+def test_a_full_disk_costs_one_warning(mml, mml_project, dot, monkeypatch) -> None:
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MLflowOptions, "package", "not_installed")
+    assert mml(*dot, "--proj=plain").code == 0
+    monkeypatch.setattr(StepJournal, "note", full)
+    result = mml(*dot, "logging=mlflow")
+    assert result.code == 0
+    assert result.err.count("No space left on device") == 1
+    assert results_of(mml_project, "default") == results_of(mml_project, "plain")
+
+
+@pytest.mark.long  # processes that import torch
+def test_steps_that_run_at_once_do_not_mix(mml, mml_project, dot, monkeypatch) -> None:
+    monkeypatch.setattr(MLflowOptions, "package", "not_installed")
+    folds = [each for each in dot if not each.startswith("mode.folds")] + [
+        "mode.folds=[0,1]",
+        "logging=mlflow",
+    ]
+    curves = {}
+    for executor in ("sequential", "processes"):
+        assert mml(*folds, f"--executor={executor}", f"--proj={executor}").code == 0
+        curves[executor] = {
+            (step.name, step.fold, name): {epoch: value for epoch, (value, _) in curve.items()}
+            for step in tracked(mml_project, executor).steps()
+            for name, curve in step.curves.items()
+        }
+    assert {fold for _, fold, _ in curves["sequential"]} == {"0", "1"}
+    assert curves["processes"] == curves["sequential"]
+
+
+@pytest.mark.long  # a copying process that waits for the lock
+def test_a_database_that_is_locked_costs_one_warning(mml, mml_project, dot, store) -> None:
+    assert mml(*dot, "--proj=plain").code == 0
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        result = mml(*dot, "logging=mlflow", "logging.mlflow.wait=8")
+        other.execute("ROLLBACK")
+    assert result.code == 0
+    assert result.err.count("This run is not tracked as asked for: ") == 1
+    assert results_of(mml_project, "default") == results_of(mml_project, "plain")
+    again = mml("trackers", "sync")
+    assert (again.code, again.err) == (0, "")
+    assert {status for status, *_ in runs_of(store).values()} == {"FINISHED"}
+
+
+@pytest.mark.long  # MLflow in a process of its own
+def test_secrets_of_trackers_are_stored_nowhere(mml, mml_project, dot, monkeypatch) -> None:
+    monkeypatch.setenv("STORE", "nonsense://me:s3cret@localhost/runs")
+    monkeypatch.setenv("WANDB_API_KEY", "k3y" * 14)
+    monkeypatch.setenv("FAILS_IN_EPOCH", "1")
+    failed = mml(*dot, "logging=mlflow_wandb", "logging.mlflow.uri=${oc.env:STORE}", "--debug")
+    monkeypatch.delenv("FAILS_IN_EPOCH")
+    finished = mml("run", "--continue")
+    assert (failed.code, finished.code) == (1, 0)
+    files = [path.read_bytes() for path in mml_project.results.rglob("*") if path.is_file()]
+    shown = [text.encode() for each in (failed, finished) for text in (each.out, each.err)]
+    for secret in (b"s3cret", b"k3yk3y"):
+        assert not any(secret in each for each in (*files, *shown))
 
 
 def test_tracking_can_begin_when_a_run_goes_on(mml, mml_project, dot, monkeypatch) -> None:
@@ -158,6 +241,31 @@ def test_a_run_that_was_killed_goes_on_in_the_same_run_of_mlflow(
     assert (again.code, again.out) == (0, f"Run {run} is told to mlflow.\n")
     assert {name: metrics for name, (_, metrics, _, _) in runs_of(store).items()} == {
         name: metrics for name, (_, metrics, _, _) in found.items()
+    }
+
+
+def test_a_journal_that_goes_on_is_told_to_mlflow_once(store, mml_project) -> None:
+    run = {"id": "2026-01-01_00-00-00_abcd", "project": "default", "mode": "train"}
+    run_dir = mml_project.results / "default" / "runs" / run["id"]
+    journal = Journal(run_dir / FOLDER)
+    config = {"seed": 42, "logging": {"mlflow": {}}}
+    journal.begin({**run, "project_path": str(mml_project.results / "default"), "config": config})
+    step = journal.step("train-a-0")
+    step.note("step", name="train", task="a", fold="0-outer1")
+    step.note("epoch", fit=1, epoch=0, metrics={"val/loss": 1.0})
+    assert copy_once(run_dir) == (["mlflow"], {})
+    assert {status for status, *_ in runs_of(store).values()} == {"KILLED"}
+
+    step.note("step", name="train", task="a", fold="0-outer1")
+    for epoch in (0, 1):  # the first is trained again
+        step.note("epoch", fit=1, epoch=epoch, metrics={"val/loss": 1.0 - epoch})
+    step.note("end", ok=True, error="", numbers={"best": 0.0}, task="a", fold="0-outer1")
+    journal.end({"state": "done", "error": "", "numbers": {"a/loss": 0.5}, "artefacts": []})
+    assert copy_once(run_dir) == (["mlflow"], {})
+    found = runs_of(store)
+    assert {name: (status, metrics) for name, (status, metrics, _, _) in found.items()} == {
+        run["id"]: ("FINISHED", {"a/loss": [(0, 0.5)]}),
+        "a fold 0-outer1": ("FINISHED", {"val/loss": [(0, 1.0), (1, 0.0)], "train/best": [(0, 0.0)]}),
     }
 
 

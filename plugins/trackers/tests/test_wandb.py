@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,8 +55,26 @@ def written(project: Path) -> dict[str, tuple[str, list[dict[str, float]], int]]
     return {path.stem.rpartition("_")[0].partition("abcd")[2]: read(path) for path in found}
 
 
-@pytest.mark.long  # W&B starts processes of its own
-def test_a_run_that_goes_on_is_written_anew_in_the_place_of_what_was(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def outside(monkeypatch):
+    """All that lies beyond this machine: who is asked for it is counted."""
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        for name in ("WANDB_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, address)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("WANDB_API_KEY", "k3y" * 14)
+        monkeypatch.setenv("WANDB_MODE", "online")  # is not what the plugin does
+        yield asked
+        server.settimeout(0)
+        with suppress(BlockingIOError):
+            asked.append(server.accept()[1])
+    assert asked == []
+
+
+def test_a_run_that_goes_on_is_written_anew_in_the_place_of_what_was(tmp_path, monkeypatch, outside) -> None:
     for name in ("SILENT", "DISABLE_GIT", "DISABLE_CODE", "ERROR_REPORTING"):
         monkeypatch.setenv(f"WANDB_{name}", "true")  # what the tracker sets is taken back
     project = tmp_path / "default"
@@ -62,7 +82,8 @@ def test_a_run_that_goes_on_is_written_anew_in_the_place_of_what_was(tmp_path, m
     (project / "a.json").parent.mkdir(parents=True)
     (project / "a.json").write_text("{}")
     journal = Journal(run_dir / FOLDER)
-    journal.begin({**RUN, "project_path": str(project), "logging": {"wandb": {"copy": []}}})
+    config = {"seed": 42, "logging": {"wandb": {"copy": []}}}
+    journal.begin({**RUN, "project_path": str(project), "config": config})
     step = journal.step("train-a-0")
     step.note("step", name="train", task="a", fold="0")
     for epoch in (0, 1):
@@ -80,3 +101,5 @@ def test_a_run_that_goes_on_is_written_anew_in_the_place_of_what_was(tmp_path, m
     assert copy_once(run_dir) == (["wandb"], {})
     rows = [{**rows[0], "train/best": 0.0}, rows[1], {"epoch": 2, "val/loss": 0.5}]
     assert written(project) == {"_a_fold_0": (group, rows, 0), "": (group, [], 0)}
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"k3yk3y" in each for each in files)

@@ -55,16 +55,17 @@ class StepTrack:
         if kind == "step":
             self.name, self.task, self.fold = event["name"], event["task"], event["fold"]
             self.state, self.error, self.ended = "running", "", 0.0
-        elif kind == "fit":  # an epoch that was noted and is trained again is no second one
-            prefix = _prefix(event["fit"])
-            for name, curve in self.curves.items():
-                if name.startswith("fit") == bool(prefix) and name.startswith(prefix):
-                    for epoch in [each for each in curve if each >= event["epoch"]]:
-                        del curve[epoch]
         elif kind == "epoch":
+            prefix, now = _prefix(event["fit"]), event["epoch"]
+            for (
+                name,
+                curve,
+            ) in self.curves.items():  # a fit that is at this epoch again has not reached later ones
+                if name.startswith("fit") == bool(prefix) and name.startswith(prefix):
+                    for epoch in [each for each in curve if each > now]:
+                        del curve[epoch]
             for name, value in event["metrics"].items():
-                curve = self.curves.setdefault(_prefix(event["fit"]) + name, {})
-                curve[event["epoch"]] = (value, event["time"])
+                self.curves.setdefault(prefix + name, {})[now] = (value, event["time"])
         elif kind == "end":
             self.state, self.error = ("done", "") if event["ok"] else ("failed", event["error"])
             self.numbers, self.ended = event["numbers"], event["time"]
@@ -80,7 +81,6 @@ class StepJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.fits = 0
 
     def note(self, event: str, **fields: Any) -> None:
         """Append an event; a line that an earlier process was killed in is left behind."""

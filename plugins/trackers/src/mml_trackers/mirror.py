@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mml_trackers.journal import FOLDER, Journal
-from mml_trackers.options import MLflowOptions, TrackerOptions, WandbOptions, read_options
+from mml_trackers.options import (
+    MLflowOptions,
+    TrackerOptions,
+    WandbOptions,
+    logging_of,
+    read_options,
+    variables_in,
+)
 from mml_trackers.tracked import Tracker, end_of
 
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "WANDB_API_KEY")
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 
 
 def main(run_dir: Path) -> int:
@@ -49,7 +57,7 @@ def copy_once(run_dir: Path) -> tuple[list[str], dict[str, str]]:
     journal = Journal(run_dir / FOLDER)
     with _alone(journal):
         mirror = Mirror(journal)
-        for options in [] if mirror.names else read_options((journal.read("run") or {}).get("logging") or {}):
+        for options in [] if mirror.names else mirror.asked:
             options.require_installed()
         return mirror.names, mirror.finish()
 
@@ -64,7 +72,8 @@ class Mirror:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._run = journal.read("run") or {}
-        self._options = [each for each in read_options(self._run.get("logging") or {}) if each.installed]
+        self.asked = read_options(logging_of(self._run.get("config") or {}))
+        self._options = [each for each in self.asked if each.installed]
         self._trackers: dict[str, Tracker] = {}
         self._failed: set[str] = set()
         live = [each.every for each in self._options if isinstance(each, MLflowOptions)]
@@ -93,10 +102,14 @@ class Mirror:
             try:
                 self._tracker(options).finish(steps, end)
             except Exception as error:
-                problems[options.name] = without_secrets(f"{type(error).__name__}: {error}")
+                problems[options.name] = without_secrets(f"{type(error).__name__}: {error}", self._secrets())
         if problems:
             self._journal.note_problems(problems)
         return problems
+
+    def _secrets(self) -> list[str]:
+        named = [os.environ.get(name, "") for name in (*_SECRETS, *variables_in(self._run.get("config")))]
+        return [value for value in named if len(value) > 3]
 
     def _tracker(self, options: TrackerOptions) -> Tracker:
         if options.name not in self._trackers:
@@ -104,12 +117,10 @@ class Mirror:
         return self._trackers[options.name]
 
 
-def without_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return a message in one line, without the secrets of the environment."""
-    uri = environment.get("MLFLOW_TRACKING_URI") or ""
-    secrets = [environment.get(name) for name in _SECRETS]
-    secrets.append(urlsplit(uri).password if "://" in uri else None)
-    for secret in filter(None, secrets):
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return a message in one line, without secrets and without the passwords of addresses."""
+    text = _PASSWORD.sub(r"\1***@", text)
+    for secret in secrets:
         text = text.replace(secret, "***")
     return " ".join(text.split())[:500]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -88,14 +90,6 @@ class MLflowOptions(TrackerOptions):
     experiment: str | None = None
     every: float = 5
 
-    def __post_init__(self) -> None:
-        if self.uri is not None and urlsplit(self.uri).password:
-            raise TrackerError(
-                "logging.mlflow.uri holds a password, and what stands there is stored with the run: change"
-                " the password, and set MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and"
-                " MLFLOW_TRACKING_PASSWORD, instead."
-            )
-
 
 @dataclass(frozen=True, kw_only=True)
 class WandbOptions(TrackerOptions):
@@ -130,3 +124,42 @@ def read_options(logging: Mapping[str, Any]) -> list[TrackerOptions]:
             raise TrackerError(f"logging.{kind.name} is {given!r}; choose it by logging={kind.name}.")
         found.append(kind.read(given))
     return found
+
+
+def logging_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the group ``logging`` of a stored config, its variables replaced by what the environment has.
+
+    Raises:
+        TrackerError: A variable is not set.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        logging = OmegaConf.create(dict(config)).get("logging") or {}
+        found = OmegaConf.to_container(logging, resolve=True) if OmegaConf.is_config(logging) else {}
+    except OmegaConfBaseException as error:
+        cause = str(error).splitlines()[0]
+        raise TrackerError(f"The group logging cannot be read: {cause}.") from None
+    return found if isinstance(found, dict) else {}
+
+
+def variables_in(config: Any) -> list[str]:
+    """Return the environment variables that a stored config names in the place of values."""
+    return re.findall(r"\$\{\s*oc\.env\s*:\s*([^,}\s]+)", json.dumps(config))
+
+
+def refuse_stored_password(logging: Mapping[str, Any]) -> None:
+    """Refuse an address with a password that stands in the config itself, which is stored with the run.
+
+    Raises:
+        TrackerError: There is one; it is not repeated.
+    """
+    mlflow = logging.get("mlflow")
+    uri = mlflow.get("uri") if isinstance(mlflow, Mapping) else None
+    if isinstance(uri, str) and "${" not in uri and urlsplit(uri).password:
+        raise TrackerError(
+            "logging.mlflow.uri holds a password, and what stands there is stored with the run: change the"
+            " password, and write '${oc.env:NAME}' with the name of a variable that holds the address, or set"
+            " MLFLOW_TRACKING_URI, instead."
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from mml_core.plugins import ConfigDir, Outcome, RunView, StepView, hookimpl
+from mml_core.plugins import ConfigDir, MetricsView, Outcome, RunView, StepView, hookimpl
+
+if TYPE_CHECKING:
+    from mml_trackers.observing import Observer
 
 MML_PLUGIN_API = 1
 
@@ -17,53 +19,45 @@ def mml_config_dirs() -> list[ConfigDir]:
 
 
 @hookimpl
-def mml_scheduler_created(scheduler: Any) -> None:
-    """Begin to observe a run that is to be tracked."""
-    logging = scheduler.cfg.get("logging") or {}
-    if any(logging.get(tracker) is not None for tracker in ("mlflow", "wandb")):
-        from mml_trackers import observing
-
-        observing.observe(scheduler)
+def mml_run_started(run: RunView) -> None:
+    """Begin the journal of a run that is to be tracked, and start what copies it to the trackers."""
+    for observer in _observers(run):
+        observer.run_started()
 
 
 @hookimpl
-def mml_step_started(scheduler: Any, step: StepView) -> None:
+def mml_step_started(run: RunView, step: StepView) -> None:
     """Begin the journal of a step."""
-    for observer in _observers(scheduler):
+    for observer in _observers(run):
         observer.step_started(step)
 
 
 @hookimpl
-def mml_step_finished(scheduler: Any, step: StepView, outcome: Outcome) -> None:
+def mml_metrics_logged(run: RunView, step: StepView, metrics: MetricsView) -> None:
+    """Note what a training logged."""
+    for observer in _observers(run):
+        observer.metrics_logged(step, metrics)
+
+
+@hookimpl
+def mml_step_finished(run: RunView, step: StepView, outcome: Outcome) -> None:
     """Note what a step returned."""
-    for observer in _observers(scheduler):
+    for observer in _observers(run):
         observer.step_finished(step, outcome)
-
-
-@hookimpl
-def mml_trainer_callbacks(scheduler: Any, task: Any) -> Iterable[Any]:
-    """Add what notes the metrics of each epoch."""
-    return [callback for observer in _observers(scheduler) for callback in observer.callbacks()]
-
-
-@hookimpl
-def mml_run_started(run: RunView) -> None:
-    """Start what copies the journal to the trackers."""
-    for observer in _observers(run.id):
-        observer.run_started(run)
 
 
 @hookimpl
 def mml_run_finished(run: RunView, outcome: Outcome) -> None:
     """Let the trackers have all of the run, and wait for that."""
-    for observer in _observers(run.id):
-        observer.run_finished(run, outcome)
+    for observer in _observers(run):
+        observer.run_finished(outcome)
 
 
-def _observers(of: Any) -> list[Any]:
-    """Return the observer of a scheduler or a run in a list, an empty one where it is not tracked."""
-    import sys
+def _observers(run: RunView) -> list[Observer]:
+    """Return the observer of a run in a list, an empty one where it is not tracked."""
+    logging = run.config.get("logging") or {}
+    if run.dir is None or not any(logging.get(tracker) is not None for tracker in ("mlflow", "wandb")):
+        return []
+    from mml_trackers.observing import Observer
 
-    module = sys.modules.get("mml_trackers.observing")  # imported by the first run that is tracked
-    found = module.observer_of(of) if module is not None else None
-    return [] if found is None else [found]
+    return [Observer(run, run.dir)]
