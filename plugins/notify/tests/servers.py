@@ -8,7 +8,7 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -28,14 +28,20 @@ class Received:
 
 
 @contextmanager
-def webhook(status: int = 200, *, answers: bool = True) -> Iterator[Received]:
-    """A webhook that answers with a status, or takes a message and never answers."""
+def webhook(status: int = 200, *, answers: bool = True, drips: bool = False) -> Iterator[Received]:
+    """A webhook that answers with a status, or takes a message and never answers, or never to the end."""
     received, ended = Received(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             received.texts.append(json.loads(body)["text"])
+            if drips:
+                with suppress(OSError):
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not ended.wait(0.05):
+                        self.wfile.write(b".")
+                return
             if not answers:
                 ended.wait()
                 return

@@ -15,6 +15,8 @@ from mml_notify.health import check
 from mml_notify.secrets import NotifyError, Secret, scrub
 from mml_notify.settings import settings_from
 
+from mml_core.plugins import PluginManager
+
 pytest_plugins = ["mml_core.testing.fixtures"]
 
 SPEC = importlib.util.spec_from_file_location("notify_servers", Path(__file__).with_name("servers.py"))
@@ -43,7 +45,11 @@ class Count(AbstractBaseScheduler):
         super().__init__(cfg, available_subroutines=[])
 
     def create_routine(self):
+        self.add_step("begin")
         self.add_step("count")
+
+    def begin(self):
+        return 1
 
     def count(self):
         if os.environ.get("HOW") == "fails":
@@ -152,7 +158,44 @@ def test_a_webhook_that_never_answers_is_given_up(count, monkeypatch) -> None:
     with servers.webhook(answers=False) as server:
         slack(monkeypatch, server.port)
         result = count()
-        assert "slack: TimeoutError: timed out" in result.err
+        assert "slack: it did not end within 0.2 s" in result.err
+
+
+def test_no_result_depends_on_the_plugin() -> None:
+    info = PluginManager.discover().plugins["mml-plugin-notify"]
+    assert (info.status.value, info.changing_hooks) == ("active", ())
+
+
+def test_a_run_goes_on_with_the_plugin_that_was_begun_without_it(count, mml, monkeypatch) -> None:
+    with servers.webhook() as server:
+        slack(monkeypatch, server.port)
+        monkeypatch.setenv("HOW", "fails")
+        assert mml("run", "--mode=count", "--without-plugin=notify").code == 1
+        monkeypatch.setenv("HOW", "works")
+        result = mml("run", "--continue")
+    assert (result.code, result.err) == (0, "")
+    assert [text.splitlines()[0] for text in server.texts] == [
+        "mml: count of project default is done after 0 s"
+    ]
+
+
+def test_a_run_of_several_steps_that_is_stopped_and_goes_on_is_told_of_at_each_end(
+    count, mml, monkeypatch
+) -> None:
+    with servers.webhook() as server:
+        slack(monkeypatch, server.port)
+        assert count("stops").code == 143
+        monkeypatch.setenv("HOW", "works")
+        assert mml("run", "--continue").code == 0
+    ends = [text.splitlines()[0].split("project default ")[1] for text in server.texts]
+    assert ends == ["was interrupted after 0 s", "is done after 0 s"]
+
+
+def test_a_server_that_sends_byte_by_byte_is_given_up_as_well(count, monkeypatch) -> None:
+    monkeypatch.setenv("MML_NOTIFY_TIMEOUT", "0.2")
+    with servers.webhook(drips=True) as server:
+        slack(monkeypatch, server.port)
+        assert "slack: it did not end within 0.2 s" in count().err
 
 
 def smtp(monkeypatch, port, **more):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import smtplib
 import ssl
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any, Protocol
@@ -215,20 +217,23 @@ class Command:
             for name, value in os.environ.items()
             if not name.startswith("MML_NOTIFY_") and name not in self.hidden
         }
+        process = subprocess.Popen(
+            list(self.arguments),
+            env={**theirs, **ours},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the run; and what it starts is killed with it
+        )
         try:
-            done = subprocess.run(
-                list(self.arguments),
-                input=message.text.encode(),
-                env={**theirs, **ours},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=self.timeout,
-                check=False,
-            )
+            process.communicate(message.text.encode(), timeout=self.timeout)
         except subprocess.TimeoutExpired:
-            raise NotifyError(f"it did not end within {self.timeout:g} s") from None
-        if done.returncode:
-            raise NotifyError(f"it ended with exit code {done.returncode}")
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise TimeoutError from None
+        if process.returncode:
+            raise NotifyError(f"it ended with exit code {process.returncode}")
 
 
 def _is_address(text: object) -> bool:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         seconds=0.0,
     )
     message = message_of(args.event, trial, None if args.event == "started" else outcome)
-    problems = {channel.label: send(channel, message) for channel in settings.channels}
+    problems = send(settings, message)
     for label, problem in problems.items():
         print(f"{label}: {problem or 'sent'}")
     return 1 if any(problems.values()) else 0

@@ -42,11 +42,13 @@ class Settings:
     Attributes:
         events: When messages are sent.
         after_seconds: Shorter runs are not told of.
+        timeout: Seconds that a message may take.
         channels: The ways messages go.
     """
 
     events: tuple[str, ...]
     after_seconds: float
+    timeout: float
     channels: tuple[Channel, ...]
 
 
@@ -92,6 +94,7 @@ def settings_from(given: Mapping[str, Any], environment: Mapping[str, str]) -> S
     return Settings(
         events=tuple(events),
         after_seconds=_number(values, "after_seconds", 0.0, least=0.0),
+        timeout=timeout,
         channels=tuple(channels),
     )
 
