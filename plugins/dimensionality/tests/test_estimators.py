@@ -21,13 +21,13 @@ def embedded(points: np.ndarray) -> np.ndarray:
     return points @ basis.T + 3
 
 
-def sphere(dimension: int) -> np.ndarray:
-    points = np.random.default_rng(2).standard_normal((SAMPLES, dimension + 1))
+def sphere(dimension: int, samples: int = SAMPLES) -> np.ndarray:
+    points = np.random.default_rng(2).standard_normal((samples, dimension + 1))
     return embedded(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
-def gaussian(dimension: int) -> np.ndarray:
-    return embedded(np.random.default_rng(3).standard_normal((SAMPLES, dimension)))
+def gaussian(dimension: int, samples: int = SAMPLES) -> np.ndarray:
+    return embedded(np.random.default_rng(3).standard_normal((samples, dimension)))
 
 
 def torus(dimension: int) -> np.ndarray:
@@ -53,6 +53,13 @@ def test_known_dimensions_are_found_within_a_tenth(shape, dimension):
     distances = neighbour_distances(shape(dimension), 20)
     assert mle(distances, 10, 20) == pytest.approx(dimension, rel=0.1)
     assert two_nn(distances, 0.1) == pytest.approx(dimension, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [sphere, gaussian])
+def test_ten_dimensions_are_found_within_a_tenth_from_more_samples(shape):
+    distances = neighbour_distances(shape(10, 5000), 20)
+    assert mle(distances, 10, 20) == pytest.approx(10, rel=0.1)
+    assert two_nn(distances, 0.1) == pytest.approx(10, rel=0.1)
 
 
 def test_the_likelihood_is_that_of_the_papers():
