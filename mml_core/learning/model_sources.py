@@ -74,6 +74,11 @@ def _load(path: Path, project: Path) -> ModelStorage:
         stored = msgspec.json.decode(path.read_bytes(), type=dict)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NoStoredModelError(f"The stored model {path} cannot be read: {error}.") from error
+    if {"members", "weights"} <= stored.keys():
+        raise NoStoredModelError(
+            f"{path} is an ensemble of saved predictions, as postprocess stores it, and no network: predict"
+            f" with all folds of a training by PROJECT/{stored.get('task')}, or with the file of one model."
+        )
     model = ModelStorage.from_json(stored, project)
     for file in (path.absolute(), model.weights, model.pipeline):
         _verify(file, project)

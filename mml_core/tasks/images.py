@@ -58,6 +58,11 @@ def decode_image(data: bytes, path: Path) -> NDArray[Any]:
         array = _decode_with_pillow(data, path)
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
+    if array.dtype.kind == "f":
+        raise ImageError(
+            f"Image {path} holds {array.dtype} values, of a range that the file does not tell: map the window"
+            " you want to 0 to 65535 and save it as uint16."
+        )
     if array.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"Image {path} holds {array.dtype} values: only uint8 and uint16 are read.")
     if 0 in array.shape:
@@ -172,6 +177,8 @@ def _image_array(image: Image, path: Path) -> NDArray[Any]:
     if image.mode in ("P", "PA"):
         transparent = "transparency" in image.info or image.mode == "PA"
         return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+    if image.mode == "F":
+        return np.asarray(image)
     if image.mode not in _PLAIN_MODES:
         raise ImageError(f"Image {path} has the mode {image.mode}: convert it to 8 or 16 bit integers first.")
     mode = _PLAIN_MODES[image.mode]

@@ -225,6 +225,15 @@ def test_what_is_not_there_is_said_in_one_line(
     assert len(result.err.splitlines()) == 1
 
 
+def test_a_stored_ensemble_is_told_from_a_model(mml: CommandRunner, workplace: Path) -> None:
+    few = ("--tasks=kind", "metrics.intervals.method=none", "mode.subroutines=[ensemble]")
+    assert mml("run", "--mode=postprocess", *few).code == 0
+    result = predict(mml, "kind", model="results/default/ENSEMBLES/kind/ensemble_0001.json")
+    assert result.code == 2
+    assert "is an ensemble of saved predictions" in result.err
+    assert "PROJECT/kind" in result.err
+
+
 def test_priors_are_not_estimated_on_a_handful_of_images(mml: CommandRunner, workplace: Path) -> None:
     postprocess(mml, "kind", "mode.calibration.priors=estimate")
     image = sorted(Path("images/kind").iterdir())[0]

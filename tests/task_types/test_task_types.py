@@ -1,7 +1,8 @@
 """Each type of task goes all the way, from files as people have them to predictions of new ones.
 
-Created from a list, preprocessed into a store, trained, predicted, tested; then the stored model predicts the
-images of the test split anew, from their files, and has to say the same.
+Created from a list, preprocessed into a store, trained, predicted, tested, drawn; then the stored model
+predicts the images of the test split anew, from their files, and has to say the same. Last, its predictions
+are calibrated where they can be, and combined.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import pytest
 import torch
 from PIL import Image
 
+from mml_core.learning.calibration import METHODS
+from mml_core.learning.plots import PLOTS
 from mml_core.learning.predictions import load_predictions
 from mml_core.tasks.index import TaskIndex
 from mml_core.testing.fixtures import CommandRunner, MMLProject
@@ -54,6 +57,24 @@ def save_sixteen(path: Path, number: int, channels: int) -> None:
         Image.fromarray(pixels).save(path)
 
 
+def save_dicom(path: Path, number: int, channels: int) -> None:
+    """A slice of a scanner: twelve bits, a modality transform to Hounsfield units, and a window of them."""
+    pydicom = pytest.importorskip("pydicom")
+    pixels = draw(number, channels, 4095).astype(np.uint16).squeeze()
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    file = pydicom.dataset.FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
+    file.Rows, file.Columns = pixels.shape
+    file.PhotometricInterpretation, file.SamplesPerPixel, file.PixelRepresentation = "MONOCHROME2", 1, 0
+    file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
+    file.RescaleSlope, file.RescaleIntercept = 1, -1024
+    file.WindowCenter, file.WindowWidth = 1000, 3000
+    file.PixelData = pixels.tobytes()
+    file.save_as(path, enforce_file_format=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """Files and targets of a task.
@@ -86,6 +107,14 @@ CASES = {
         task_type="classification",
         channels=3,
         expected=(3, 8),
+        targets={"label": lambda n: ("dark", "bright")[n % 2]},
+        metrics=("accuracy", "auroc"),
+    ),
+    "classification, DICOM of 12 bits": Case(
+        task_type="classification",
+        suffix=".dcm",
+        save=save_dicom,
+        expected=(1, 16),
         targets={"label": lambda n: ("dark", "bright")[n % 2]},
         metrics=("accuracy", "auroc"),
     ),
@@ -175,7 +204,7 @@ def test_a_task_goes_all_the_way(mml: CommandRunner, mml_project: MMLProject, ca
     assert task.num_samples == {"train": 12, "test": 4, "unlabelled": 2}
 
     assert mml("run", "--mode=preprocess", "--tasks=t", *PREPROCESSING).code == 0
-    trained = mml(
+    training = [
         "run",
         "--mode=train",
         "--tasks=t",
@@ -184,10 +213,15 @@ def test_a_task_goes_all_the_way(mml: CommandRunner, mml_project: MMLProject, ca
         "trainer.accelerator=cpu",
         "loader.batch_size=4",
         "metrics.intervals.method=none",
+        f"metrics.plots=[{','.join(PLOTS)}]",
         *PREPROCESSING,
-    )
+    ]
+    trained = mml(*training)
     assert trained.code == 0, trained.err
     project = mml_project.path()
+    drawn = [path.name for path in project.glob("PLOTS/t/*.png")]
+    for name in (name for name, (task_types, _) in PLOTS.items() if case.task_type in task_types):
+        assert sum(each.startswith(f"{name}_test") for each in drawn) == 1
     scores = [
         row
         for file in project.glob("METRICS/t/*.parquet")
@@ -221,3 +255,14 @@ def test_a_task_goes_all_the_way(mml: CommandRunner, mml_project: MMLProject, ca
         else:
             torch.testing.assert_close(found[name], output, rtol=1e-4, atol=1e-4)
     assert len(json.loads(again.out)["predictions"]) == 4
+
+    if METHODS[case.task_type]:
+        chosen = ["mode.subroutines=[calibrate]", f"mode.calibration.method={METHODS[case.task_type][-1]}"]
+    else:  # masks have no probabilities; those of a second training vote with them
+        assert mml(*training, "--proj=second", "seed=7").code == 0
+        chosen = ["mode.subroutines=[ensemble]", "reuse.predictions=[default,second]"]
+    done = mml("run", "--mode=postprocess", "--tasks=t", *chosen, "metrics.intervals.method=none")
+    assert done.code == 0, done.err
+    assert "Before and after" in done.out
+    (after,) = set(project.glob("PREDICTIONS/t/*.parquet")) - {predicted}
+    assert {part.split for part in load_predictions(after)} >= {"val", "test", "unlabelled"}

@@ -145,10 +145,12 @@ def test_what_would_be_cut_down_is_refused(tmp_path):
     with pytest.raises(ImageError, match=r"pages\.tif has 2 pages"):
         read_image(tmp_path / "pages.tif")
     Image.fromarray(GREY.astype(np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(ImageError, match=r"float\.tif has the mode F"):
+    with pytest.raises(
+        ImageError, match=r"float\.tif holds float32 values, of a range that the file does not tell"
+    ):
         read_image(tmp_path / "float.tif")
     np.save(tmp_path / "float.npy", GREY.astype(np.float32))
-    with pytest.raises(ImageError, match=r"float\.npy holds float32"):
+    with pytest.raises(ImageError, match=r"float\.npy holds float32 values, .* save it as uint16"):
         read_image(tmp_path / "float.npy")
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ImageError, match=r"object\.npy is damaged or no plain array"):
