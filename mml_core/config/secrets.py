@@ -24,9 +24,15 @@ def plain_config(cfg: Any) -> dict[str, Any]:
     token, …), and below ``logging``; so does what repeats the value of such a variable by an interpolation.
     """
     raw, resolved = (OmegaConf.to_container(cfg, resolve=resolve) for resolve in (False, True))
-    secrets = {os.environ[name] for _, name, _ in _kept(raw, "") if os.environ.get(name)}
-    found = _merged(raw, resolved, "", secrets)
+    found = _merged(raw, resolved, "", _values(raw))
     return found if isinstance(found, dict) else {}
+
+
+def without_secrets(text: str, cfg: Any) -> str:
+    """Return a text, such as an error message, with ``***`` in the place of the secrets of a config."""
+    for secret in _values(OmegaConf.to_container(cfg, resolve=False)):
+        text = text.replace(secret, "***")
+    return text
 
 
 def require_variables(cfg: Any) -> None:
@@ -41,6 +47,12 @@ def require_variables(cfg: Any) -> None:
                 f"{key} of the stored config is taken from the environment variable {name}, which is not set;"
                 " set it as it was when the run began."
             )
+
+
+def _values(raw: Any) -> set[str]:
+    """Return the secrets of a config; what is shorter than four characters would be found in any text."""
+    found = {os.environ.get(name, "") for _, name, _ in _kept(raw, "")}
+    return {value for value in found if len(value) >= 4}
 
 
 def _kept(raw: Any, key: str) -> Iterator[tuple[str, str, str | None]]:

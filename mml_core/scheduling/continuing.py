@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mml_core.config.secrets import plain_config
 from mml_core.errors import MMLError, near_matches
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def apply_overrides(stored: DictConfig, overrides: Sequence[str], plugins: Plugi
         OmegaConf.update(cfg, key, value, merge=isinstance(value, dict), force_add=True)
     refused = [
         f"{leaf} was {old!r} when the run began and cannot become {new!r}"
-        for leaf, old, new in _changes("", _plain(stored), _plain(cfg))
+        for leaf, old, new in _changes("", plain_config(stored), plain_config(cfg))
         if not _is_safe(leaf)
     ]
     if refused:

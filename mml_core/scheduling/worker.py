@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from mml_core.config.secrets import without_secrets
 from mml_core.errors import LiveOwnerError
 from mml_core.files.folders import remove_folder
 from mml_core.plugins.views import MetricsView, Outcome
@@ -133,12 +134,12 @@ class StepWorker:
             raise
         except BaseException as error:  # what ends programs elsewhere, or cancels tasks, is the step's affair
             self._check_claim()  # a step fails by that, too, when its folder is taken away
-            failure = Failure(
-                step=step.id,
-                name=step.name,
-                error=" ".join(f"{type(error).__name__}: {error}".split()),
-                traceback=traceback.format_exc(),
-            )
+            with self._scheduler._notes.forgetting():
+                told, trace = (
+                    without_secrets(text, self._scheduler.cfg)
+                    for text in (f"{type(error).__name__}: {error}", traceback.format_exc())
+                )
+            failure = Failure(step=step.id, name=step.name, error=" ".join(told.split()), traceback=trace)
         finally:
             self._scheduler._notes.end_step(self._scheduler._kept())
             self._scheduler._scope = None

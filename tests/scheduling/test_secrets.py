@@ -34,7 +34,7 @@ class LogIn(AbstractBaseScheduler):
     def log_in(self):
         assert self.cfg.mode.password == self.cfg.mode.again == "s3cret-" + "4711"
         if os.environ.get("HOW") == "fails":
-            raise ValueError("no such user")
+            raise ValueError(f"no user has {self.cfg.mode.password}")
         if os.environ.get("HOW") == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         self.return_value = self.cfg.mode.place
@@ -71,6 +71,7 @@ def test_a_run_that_fails_and_goes_on_stores_the_variable_alone(
     finished = mml("run", "--continue")
     assert (failed.code, finished.code) == (1, 0)
     assert SECRET.encode() not in everything(mml_project, failed, finished)
+    assert "ValueError: no user has ***" in failed.err
     (run,) = mml_project.runs()
     config = (run / "config.yaml").read_text()
     assert "password: ${oc.env:LOG_IN_PASSWORD}" in config
@@ -81,6 +82,16 @@ def test_a_run_that_was_killed_leaves_no_secret(log_in, mml_process, mml_project
     killed = mml_process(*COMMAND, env={"HOW": "dies"})
     assert killed.code == -9
     assert SECRET.encode() not in everything(mml_project, killed)
+
+
+def test_a_refused_override_shows_no_secret(log_in, mml, monkeypatch) -> None:
+    monkeypatch.setenv("HOW", "fails")
+    assert mml(*COMMAND).code == 1
+    monkeypatch.setenv("OTHER_PASSWORD", f"another-{SECRET}")
+    result = mml("run", "--continue", "mode.password=${oc.env:OTHER_PASSWORD}")
+    assert result.code == 2
+    assert "mode.password was '${oc.env:LOG_IN_PASSWORD}' when the run began" in result.err
+    assert SECRET not in result.err
 
 
 def test_a_variable_that_is_gone_is_named_with_its_key(log_in, mml, monkeypatch) -> None:

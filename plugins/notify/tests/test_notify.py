@@ -361,6 +361,22 @@ def test_a_setting_that_cannot_be_is_named(given, message) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.long  # two processes
+def test_a_run_that_is_killed_while_a_message_is_on_its_way_leaves_no_secret(
+    count, mml_process, mml, mml_project
+) -> None:
+    with servers.webhook(answers=False) as server:
+        url = f"http://127.0.0.1:{server.port}/services/{SECRET}"
+        command = json.dumps(
+            [sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"]
+        )
+        settings = {"MML_NOTIFY_SLACK_URL": url, "MML_NOTIFY_COMMAND": command}
+        killed = mml_process("run", "--mode=count", env=settings)
+    assert killed.code == -9
+    assert mml("run", "--continue").code == 0
+    assert SECRET not in everything(mml_project, killed)
+
+
 def test_a_secret_shows_itself_to_nobody() -> None:
     secret = Secret("variable X", f"https://example.org/a/{SECRET}?k=v")
     assert SECRET not in repr(secret)
