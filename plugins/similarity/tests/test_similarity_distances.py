@@ -189,6 +189,14 @@ def test_prototype_distance_moves_the_shares_of_classes():
     assert prototype_distance(a, a) == pytest.approx(0, abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_the_unit_of_features_does_not_matter_to_earth_movers(draw, unit):
+    x, y = draw(1, count=12).astype(np.float64), draw(2, count=12).astype(np.float64)
+    weights = np.arange(1, 13) / 78
+    for given in (None, weights):
+        assert earth_movers(x * unit, y * unit, given) / unit == pytest.approx(earth_movers(x, y, given))
+
+
 # -- Fisher embedding
 
 

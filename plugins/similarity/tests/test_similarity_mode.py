@@ -177,6 +177,7 @@ def test_a_plan_shows_a_step_for_each_task_and_distance(similarity):
         (["mode.subroutines=[distances]"], "no features of task 'tiny_classification'"),
         (["mode.model=nowhere#1"], "no project 'nowhere'"),
         (["arch.name=segmenter"], "segmenter"),
+        (["mode.split=unlabelled"], "has features of no sample, and fid needs two"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_made(similarity, mml_project, overrides, message):
@@ -191,6 +192,13 @@ def test_one_task_is_too_few(similarity):
     refused = similarity(tasks="tiny_classification")
     assert refused.code == 2
     assert "the run has 1; name several by --tasks" in refused.err
+
+
+def test_a_task_that_is_named_twice_is_refused(similarity):
+    done = similarity("mode.distances=[fid]", tasks="tiny_classification,tiny_classification")
+    assert done.code == 2
+    assert "tiny_classification" in done.err
+    assert len(done.err.strip().splitlines()) == 1
 
 
 def test_features_of_different_backbones_are_refused(similarity):
@@ -240,6 +248,23 @@ def test_features_of_a_single_sample_are_refused(similarity, stored):
     refused = similarity("mode.distances=[fid]", "reuse.features=own")
     assert refused.code != 0
     assert "Task 'tiny_multilabel' has features of a single sample, and fid needs two" in refused.err
+
+
+def test_features_that_are_no_numbers_are_named(similarity, stored, mml_project):
+    import pyarrow as pa
+
+    for task in BOTH:
+        stored(task, np.eye(4), [0] * 4)
+    path = mml_project.path("own") / "FEATURES" / BOTH[1] / "features_0001.parquet"
+    rows = pq.read_table(path)
+    damaged = np.eye(4, dtype=np.float32)
+    damaged[2, 1] = np.nan
+    column = pa.FixedSizeListArray.from_arrays(pa.array(damaged.ravel()), 4)
+    pq.write_table(rows.set_column(rows.column_names.index("features"), "features", column), path)
+    refused = similarity("mode.distances=[fid]", "reuse.features=own")
+    assert refused.code != 0
+    assert len(refused.err.strip().splitlines()) == 1
+    assert "tiny_multilabel" in refused.err
 
 
 def test_a_task_without_labels_has_no_prototypes(similarity, stored, tiny_task):

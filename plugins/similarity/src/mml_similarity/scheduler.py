@@ -12,7 +12,7 @@ from mml_similarity.measures import ENSEMBLE
 from mml_similarity.options import PAGE, check_distances, ensemble_of, measure_of, plots_of
 
 if TYPE_CHECKING:
-    from mml_core.api import Features
+    from mml_core.api import Features, TaskStruct
     from mml_similarity.table import Distances
 
 
@@ -68,7 +68,7 @@ class SimilarityScheduler(FeatureScheduler):
         measure = measure_of(distance, self.cfg.mode, seed=self.step_seed)
         structs = [self.get_struct(task) for task in tasks]
         features = list(self.features_of_tasks()) if measure.needs_features else [None] * len(tasks)
-        _require_pairs(distance, features)
+        _require_usable(distance, features)
         described = [
             Described(struct=struct, features=found) for struct, found in zip(structs, features, strict=True)
         ]
@@ -143,11 +143,15 @@ class SimilarityScheduler(FeatureScheduler):
                 f"The mode similarity compares tasks, and the run has {len(tasks)}; name several by"
                 " --tasks a,b."
             )
+        twice = [task for task in tasks if tasks.count(task) > 1]
+        if twice:
+            raise OptionError(f"The run names task '{twice[0]}' twice; name each task once by --tasks.")
         measures = [measure_of(name, self.cfg.mode) for name in names if name != ENSEMBLE]
         structs = [self.get_struct(task) for task in tasks]
         for measure in measures:
             for struct in structs:
                 measure.check_task(struct)
+        self._check_samples(measures, structs)
         if "features" not in self.subroutines and any(each.needs_features for each in measures):
             missing = [each.name for each in structs if "features" not in each.paths]
             if missing:
@@ -156,6 +160,18 @@ class SimilarityScheduler(FeatureScheduler):
                     " reuse.features to a project that has them."
                 )
         return measures
+
+    def _check_samples(self, measures: Sequence[Measure], structs: Sequence[TaskStruct]) -> None:
+        """Refuse tasks of which too few features will be extracted; of those reused, each step does."""
+        split = self.cfg.mode.get("split") or "all"
+        if split not in ("all", "train", "test", "unlabelled"):
+            return  # refused with the choices where features are planned
+        for measure in measures:
+            for struct in structs:
+                if measure.needs_features and "features" not in struct.paths:
+                    counts = struct.header.num_samples
+                    found = sum(counts.values()) if split == "all" else counts.get(split, 0)
+                    _require_two(measure.name, struct.name, int(found))
 
     def _saved(self, distances: Distances) -> dict[str, Any]:
         from mml_similarity.plots import draw
@@ -174,13 +190,29 @@ class SimilarityScheduler(FeatureScheduler):
         return {"distance": name, "files": files, "nearest": _nearest(distances)}
 
 
-def _require_pairs(distance: str, features: Sequence[Features | None]) -> None:
+def _require_usable(distance: str, features: Sequence[Features | None]) -> None:
+    """Refuse what files of strangers may hold; what mml extracts is checked before and while it is saved."""
+    import numpy as np
+
     for found in features:
-        if found is not None and len(found.values) < 2:
+        if found is None:
+            continue
+        _require_two(distance, found.task, len(found.values))
+        if not np.isfinite(found.values).all():
+            sample = found.sample_ids[int(np.argmin(np.isfinite(found.values).all(axis=1)))]
             raise OptionError(
-                f"Task '{found.task}' has features of a single sample, and {distance} needs two; leave the"
-                " task out, or choose another mode.split."
+                f"Features of task '{found.task}' hold what is no finite number, for the first time of sample"
+                f" '{sample}'; extract them again, or leave the task out."
             )
+
+
+def _require_two(distance: str, task: str, count: int) -> None:
+    if count < 2:
+        samples = "a single sample" if count else "no sample"
+        raise OptionError(
+            f"Task '{task}' has features of {samples}, and {distance} needs two; leave the task out, or"
+            " choose another mode.split."
+        )
 
 
 def _nearest(distances: Distances) -> dict[str, dict[str, Any]]:

@@ -102,16 +102,17 @@ def _reduced(costs: Array) -> Array:
         costs: (N, N).
     """
     reduced = _without_minima(costs)
-    scale = np.float32(_SMOOTHING * reduced.std())
+    scale = _SMOOTHING * float(reduced.std())
     if not scale > 0:
         return reduced
-    nearness = np.exp(reduced.astype(np.float32) / -scale)  # 1 somewhere in each row and column
+    # 1 somewhere in each row and each column
+    nearness = np.exp(np.asarray(reduced / -scale, dtype=np.float32))
     of_rows = np.ones(len(costs), np.float32)
     with np.errstate(all="ignore"):
         for _ in range(_ROUNDS):
             of_columns = 1 / (of_rows @ nearness)
             of_rows = 1 / (nearness @ of_columns)
-        prices = (scale * np.log(of_rows)).astype(np.float64)
+        prices = scale * np.log(of_rows).astype(np.float64)
     return _without_minima(reduced - prices[:, None]) if np.isfinite(prices).all() else reduced
 
 
@@ -132,6 +133,10 @@ def _shares(weights: Array | None, count: int) -> Array:
 
 def _transported(costs: Array, supply: Array, demand: Array) -> float:
     """Solve the transport of ``supply`` to ``demand``, without the constraint that the others imply."""
+    unit = float(costs.max())
+    if not unit > 0:
+        return 0.0
+    costs = costs / unit  # the solver's tolerances are absolute
     rows, columns = costs.shape
     cells = np.arange(rows * columns)
     constraint = np.concatenate([cells // columns, rows + cells % columns])
@@ -140,4 +145,4 @@ def _transported(costs: Array, supply: Array, demand: Array) -> float:
     solved = linprog(costs.ravel(), A_eq=matrix, b_eq=right, bounds=(0, None), method="highs")
     if solved.status != 0:
         raise ArithmeticError(f"The transport was not solved: {solved.message}")
-    return max(float(solved.fun), 0.0)
+    return max(float(solved.fun) * unit, 0.0)
