@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+
+from mml_report.html import attribute, text
 
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 36
+MARKED = 40
+"""Lines of at most so many points have a dot at each."""
 COLOURS = 8
 """The page has so many colours of lines; more lines repeat them."""
 
@@ -21,6 +24,8 @@ def line_chart(
     y: str,
     title: str,
     square: bool = False,
+    whole_x: bool = False,
+    dots: bool = False,
 ) -> str:
     """Draw lines over one pair of axes.
 
@@ -29,7 +34,9 @@ def line_chart(
         x: Label of the horizontal axis.
         y: Label of the vertical axis.
         title: What the chart shows, for those who cannot see it.
-        square: Whether both axes go from 0 to 1, with the diagonal.
+        square: Whether both axes are alike, with the diagonal; of lines they go from 0 to 1.
+        whole_x: Whether only whole numbers are written at the horizontal axis.
+        dots: Whether points are drawn that no line joins.
 
     Returns:
         An ``svg`` element; empty where no line has a point.
@@ -43,29 +50,32 @@ def line_chart(
         return ""
     xs = [a for points in kept.values() for a, _ in points]
     ys = [b for points in kept.values() for _, b in points]
-    x_range, y_range = ((0.0, 1.0), (0.0, 1.0)) if square else (_span(xs), _span(ys))
+    x_range, y_range = _span(xs), _span(ys)
+    if square:
+        x_range = y_range = _span([*xs, *ys]) if dots else (0.0, 1.0)
 
     def place(a: float, b: float) -> str:
         return f"{_across(a, x_range):.1f},{_up(b, y_range):.1f}"
 
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
-        *_axes(x_range, y_range, x, y),
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{attribute(title)}">',
+        *_axes(x_range, y_range, x, y, whole_x=whole_x),
     ]
     if square:
-        parts.append(f'<polyline class="guide" points="{place(0, 0)} {place(1, 1)}"/>')
+        low, high = x_range
+        parts.append(f'<polyline class="guide" points="{place(low, low)} {place(high, high)}"/>')
     for number, (name, points) in enumerate(kept.items()):
         colour = number % COLOURS
-        drawn = " ".join(place(a, b) for a, b in points)
-        parts.append(
-            f'<polyline class="line c{colour}" points="{drawn}"><title>{escape(name)}</title></polyline>'
-        )
-        if len(points) <= 40:
+        if not dots:
+            drawn = " ".join(place(a, b) for a, b in points)
+            said = f"<title>{attribute(name)}</title>"
+            parts.append(f'<polyline class="line c{colour}" points="{drawn}">{said}</polyline>')
+        if dots or len(points) <= MARKED:
             places = [(_across(a, x_range), _up(b, y_range)) for a, b in points]
             parts += [f'<circle class="dot c{colour}" cx="{a:.1f}" cy="{b:.1f}" r="2"/>' for a, b in places]
     parts.append("</svg>")
     legend = "".join(
-        f'<li><span class="key c{number % COLOURS}"></span>{escape(name)}</li>'
+        f'<li><span class="key c{number % COLOURS}"></span>{text(name)}</li>'
         for number, name in enumerate(kept)
     )
     return f'{"".join(parts)}<ul class="legend">{legend}</ul>'
@@ -87,7 +97,9 @@ def _up(value: float, span: tuple[float, float]) -> float:
     return HEIGHT - BOTTOM - (value - span[0]) / (span[1] - span[0]) * (HEIGHT - TOP - BOTTOM)
 
 
-def _axes(x_range: tuple[float, float], y_range: tuple[float, float], x: str, y: str) -> list[str]:
+def _axes(
+    x_range: tuple[float, float], y_range: tuple[float, float], x: str, y: str, *, whole_x: bool
+) -> list[str]:
     parts = []
     for tick in ticks(*y_range):
         height = _up(tick, y_range)
@@ -98,13 +110,17 @@ def _axes(x_range: tuple[float, float], y_range: tuple[float, float], x: str, y:
             f'<text class="tick" x="{LEFT - 6}" y="{height + 4:.1f}" text-anchor="end">{tick:g}</text>'
         )
     for tick in ticks(*x_range):
+        if whole_x and tick != round(tick):
+            continue
         across, below = _across(tick, x_range), HEIGHT - BOTTOM + 15
         parts.append(f'<text class="tick" x="{across:.1f}" y="{below}" text-anchor="middle">{tick:g}</text>')
     middle, centre = (TOP + HEIGHT - BOTTOM) / 2, (LEFT + WIDTH) / 2
-    parts.append(f'<text class="label" x="{centre}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x)}</text>')
+    parts.append(
+        f'<text class="label" x="{centre}" y="{HEIGHT - 4}" text-anchor="middle">{attribute(x)}</text>'
+    )
     parts.append(
         f'<text class="label" x="12" y="{middle}" text-anchor="middle" '
-        f'transform="rotate(-90 12 {middle})">{escape(y)}</text>'
+        f'transform="rotate(-90 12 {middle})">{attribute(y)}</text>'
     )
     return parts
 

@@ -33,8 +33,14 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or project.path / "REPORTS" / f"{args.run or project.name}.html"
     if output.is_dir():
         raise UnwritableReportError(f"{output} is a folder; give the page a file name by --output.")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with writing(output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with writing(output) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UnwritableReportError(
+            f"The page cannot be written to {output}: {error.strerror or error}; choose another place by"
+            " --output."
+        ) from error
     print(f"Written to {output}.")
     return 0

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mml_core.api import describe_run
+from mml_report.configs import read_config
+from mml_report.sets import OF_ALL, Files, files_of, word_of
 
 if TYPE_CHECKING:
     from mml_core.api import Project
 
-
-SPLITS = ("test", "outer", "val")
-"""Where models are measured, the most telling first."""
-_FOLD = re.compile(r"^fold\d+(-outer\d+)?|_\d{4,}$")
+DESCRIBED = 20
+"""Of so many runs, the newest, the record is shown in full."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,72 +24,77 @@ class Content:
     """Tables as `mml_core.api.Project` gives them.
 
     Attributes:
-        project: The project's name.
+        name: Name of the project.
         runs: The runs that are shown.
         metrics: Their metrics: histories of trainings and scores of predictions.
-        predictions: Of each classification those of one set of models on one split, see `collect`.
+        files: By task the files of predictions that are counted together, the newest first.
         models: Their models.
-        described: Of a single run what `describe_run` tells; None for a project.
-        config: Of a single run its config; empty for a project.
+        classes: By task the names of classes, labels or values.
+        measured: File of metrics → what the predictions are called that its step saved beside it.
+        single: Whether the page is about one run.
+        described: What `describe_run` tells of the newest runs.
+        configs: Run → its config; those that can be read.
+        project: Where images are looked up and defaults composed; None: nowhere.
     """
 
-    project: str
+    name: str
     runs: pd.DataFrame
     metrics: pd.DataFrame
-    predictions: pd.DataFrame
     models: pd.DataFrame
-    described: dict[str, Any] | None = None
-    config: str = field(default="")
+    files: Mapping[str, Sequence[Files]] = field(default_factory=dict)
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    measured: Mapping[str, str] = field(default_factory=dict)
+    single: bool = False
+    described: Sequence[Mapping[str, Any]] = ()
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    project: Project | None = None
 
     @property
     def title(self) -> str:
         """What the page is about."""
-        return f"run {self.described['run']}" if self.described else f"project {self.project}"
+        return f"run {self.runs['run'].iloc[0]}" if self.single else f"project {self.name}"
 
     @property
     def tasks(self) -> list[str]:
         """Tasks that were measured or predicted, sorted."""
-        return sorted({*self.metrics["task"], *self.predictions["task"]})
+        return sorted({*self.metrics["task"], *self.files})
 
 
 def collect(project: Project, run: str | None = None) -> Content:
-    """Read what a page shows.
-
-    Of predictions it is those of the newest run of each task, on the test split where there is one.
+    """Read what a page shows; predictions themselves are read later, task by task.
 
     Args:
         project: The project.
         run: One run; None: all.
 
     Raises:
-        RunDirectoryError: There is no such run.
+        UnknownRunError: There is no such run.
         DamagedArtefactError: A file is not what its step committed.
     """
-    described, config = None, ""
-    tables = {name: getattr(project, name)() for name in ("runs", "metrics", "models", "predictions")}
+    names = [run] if run is not None else project.runs()["run"].tolist()[::-1][:DESCRIBED]
+    described = [describe_run(project.path, name) for name in names]
+    tables = {name: getattr(project, name)() for name in ("runs", "metrics", "models")}
+    files = project.files("predictions")
     if run is not None:
-        described = describe_run(project.path, run)
-        run = str(described["run"])
         tables = {name: table[table["run"] == run] for name, table in tables.items()}
-        stored = project.path / "runs" / run / "config.yaml"
-        config = stored.read_text(encoding="utf-8") if stored.is_file() else ""
-    tables["predictions"] = _of_classes(tables["predictions"])
-    return Content(project=project.name, described=described, config=config, **tables)
+        files = files[files["run"] == run]
+    return Content(
+        name=project.name,
+        single=run is not None,
+        described=described,
+        configs={name: found for name in names if (found := read_config(project.path, name))},
+        files=files_of(files),
+        measured=_measured(files, project.files("metrics")),
+        classes=project.classes(),
+        project=project,
+        **tables,
+    )
 
 
-def _of_classes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Keep predictions of one class each whose class is known: of each task one split of one set of models.
+def _measured(predictions: pd.DataFrame, metrics: pd.DataFrame) -> dict[str, str]:
+    def step(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+        return row["run"], row["step"], row["task"]
 
-    Models of several runs, or calibrated ones and those they were made of, are never counted together: those
-    of the newest run are kept, and of that run those without a word in the names of their files.
-    """
-    kept = predictions[predictions["target"].map(lambda target: isinstance(target, str)).astype(bool)]
-    chosen = []
-    for _, rows in kept.groupby("task", sort=True):
-        rows = rows[rows["run"] == rows["run"].max()]  # names of runs begin with their time
-        words = rows["path"].map(lambda path: _FOLD.sub("", Path(path).stem))
-        rows = rows[words == words.min()]
-        splits = set(rows["split"])
-        split = next((each for each in SPLITS if each in splits), None)
-        chosen.append(rows[rows["split"] == split])
-    return pd.concat(chosen) if chosen else kept
+    made = {step(row): word_of(row["path"]) for row in predictions.to_dict("records")}
+    words = {row["path"]: made.get(step(row), "") for row in metrics.to_dict("records")}
+    return {path: word.removesuffix(OF_ALL) for path, word in words.items()}
