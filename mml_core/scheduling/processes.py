@@ -21,6 +21,7 @@ from typing import Any
 from mml_core.errors import MMLError
 from mml_core.scheduling import workers
 from mml_core.scheduling.executors import Event
+from mml_core.scheduling.process_groups import SuspendedTogether, kill_left_over
 from mml_core.scheduling.resources import Machine, ResourceError, Share, processors
 
 _LOOK_AHEAD = 64
@@ -66,6 +67,7 @@ class ProcessesExecutor:
         self._running: list[_Job] = []
         self._context: ForkServerContext | None = None
         self._display = _make_display(cfg)
+        self._suspended = SuspendedTogether(self._workers)
 
     def start(self, run_dir: Path | None, step_id: str, resources: Mapping[str, float]) -> _Job:
         """Queue a step; it begins as soon as what it needs is free."""
@@ -97,7 +99,10 @@ class ProcessesExecutor:
         return True
 
     def close(self) -> None:
-        """Ask all workers to checkpoint and stop; those that have not after ``grace`` seconds are killed."""
+        """Ask all workers to checkpoint and stop; those that have not after ``grace`` seconds are killed.
+
+        So are the programs that a worker has started, unless it has done its step.
+        """
         self._queue.clear()
         for job in self._running:
             _signal(job, signal.SIGTERM)
@@ -113,6 +118,7 @@ class ProcessesExecutor:
             if job.process is not None:
                 job.process.join()
             self._end(job)
+        self._suspended.end()
         if self._display is not None:
             self._display.close()
 
@@ -159,7 +165,12 @@ class ProcessesExecutor:
         finally:
             del os.environ[workers.RUN_VARIABLE]
         self._context = context
+        self._suspended.begin()
         return context
+
+    def _workers(self) -> list[int]:
+        pids = [job.process.pid for job in self._running if job.process is not None]
+        return [pid for pid in pids if pid is not None]
 
     def _show(self, job: _Job) -> None:
         while job.messages is not None and self._display is not None and job.messages.poll():
@@ -175,6 +186,8 @@ class ProcessesExecutor:
         if self._display is not None:
             self._display.end(job.step_id)
         if job.process is not None:
+            if job.process.exitcode != 0 and job.process.pid is not None:
+                kill_left_over(job.process.pid)
             job.process.close()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import Any, TextIO, cast
 from mml_core.errors import MMLError
 from mml_core.scheduling.opening import OpenRun, open_run
 from mml_core.scheduling.pilot import work_step
+from mml_core.scheduling.process_groups import kill_own_group, lead_group
 from mml_core.scheduling.signals import RunInterrupted
 
 RUN_VARIABLE = "MML_FORKSERVER_RUN"
@@ -38,6 +38,7 @@ def main(run_dir: str, step_id: str, environment: Mapping[str, str], messages: C
         environment: That of the process that drives the run, with the GPUs of this step.
         messages: Where what is printed and how far the step is goes to; None: as is.
     """
+    lead_group()
     os.environ.clear()
     os.environ.update(environment)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -70,11 +71,11 @@ def do_step(run_dir: Path, step_id: str) -> int:
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that drives the run is gone, however that ended."""
+    """End this process and its programs when the one that drives the run is gone, however that ended."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill_own_group()
 
 
 class _Relay:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from mml_core.files.artefacts import ArtefactStore
@@ -37,7 +38,7 @@ def mml_path_assignments():
     yield PathAssignment(key="drawn", path="PROJ_PATH/DRAWN/TASK_NAME/FILE_NAME")
 """
 SCHEDULER = """
-import os, random, signal, time
+import os, random, signal, subprocess, time
 from pathlib import Path
 from mml_core.api import AbstractBaseScheduler
 
@@ -71,6 +72,21 @@ class Crowd(AbstractBaseScheduler):
         if len((self.marks / "die").read_text().splitlines()) == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.draw(number)
+
+    def start_program(self, number):
+        first = not (self.marks / "program").exists()
+        if first:
+            subprocess.Popen(["sleep", "600"])
+        self.mark("program", number)
+        return first
+
+    def leave_program(self, number):
+        if self.start_program(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def wait_with_program(self, number):
+        self.start_program(number)
+        return self.wait(number)
 
     def always_die(self, number):
         self.mark("die", number)
@@ -191,6 +207,42 @@ def test_g08_a_killed_driver_takes_its_workers_along_and_the_run_goes_on_at_once
     assert goes_on.code == 0, goes_on
     assert Counter(number for number, _ in crowd.marked("wait")) == {0: 2, 1: 2}
     assert Counter(number for number, _ in crowd.marked("draw")) == {2: 1}
+
+
+def test_a_program_that_a_step_has_started_ends_with_its_killed_worker(crowd: Crowd) -> None:
+    """A program that lived on would hold the pipes open, and the command would not end for its reader."""
+    ended = crowd.run("leave_program", "draw")
+    assert ended.code == 0, ended
+    assert len(crowd.marked("program")) == 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM], ids=lambda signum: signum.name)
+def test_programs_of_steps_end_with_the_process_that_drives_the_run(
+    crowd: Crowd, signum: signal.Signals
+) -> None:
+    """However it ends: killed, or told to stop with no time for its workers to do so by themselves."""
+    options = ("executor=processes", "executor.preload=[]", "executor.grace=0")
+    process = crowd.start("wait_with_program", options=options)
+    crowd.until(process, lambda: bool(crowd.marked("wait")))
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (-signum, 143), err
+    (crowd.marks / "go").touch()
+    assert crowd.process("run", "--continue").code == 0
+
+
+def test_workers_are_suspended_and_go_on_with_the_process_that_drives_the_run(crowd: Crowd) -> None:
+    """As Ctrl-Z does, and ``fg``."""
+    process = crowd.start("wait", options=("executor=processes", "executor.preload=[]"))
+    crowd.until(process, lambda: bool(crowd.marked("wait")))
+    ((_, worker),) = crowd.marked("wait")
+    process.send_signal(signal.SIGTSTP)
+    os.waitpid(process.pid, os.WUNTRACED)
+    assert psutil.Process(worker).status() == psutil.STATUS_STOPPED
+    process.send_signal(signal.SIGCONT)
+    (crowd.marks / "go").touch()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

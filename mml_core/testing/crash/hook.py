@@ -90,17 +90,25 @@ class Watcher:
     def _refused(
         self, number: int, call: str, path: str, other: str, size: int, half: Callable[[], object]
     ) -> int:
-        whom = os.getpid() if self.process_only else 0
         here = number == self.at
         if here and self.action == "kill":
             if self.tear:
                 half()
             self._note(number, call, path, other, size, -1)
-            _REAL["kill"](whom, signal.SIGKILL)
+            self._send(signal.SIGKILL)
         if here and self.action == "signal":
-            _REAL["kill"](whom, self.number)
+            self._send(self.number)
         after = self.lasting and 0 < self.at < number and call in _ROOM
         return self.number if self.action == "fail" and (here or after) else 0
+
+    def _send(self, number: int) -> None:
+        """Signal this process, or the command: the group of the session's leader, and a worker's own."""
+        if self.process_only:
+            _REAL["kill"](os.getpid(), number)
+            return
+        if os.getsid(0) != os.getpgrp():
+            _REAL["kill"](-os.getsid(0), number)
+        _REAL["kill"](0, number)
 
     def _count(self) -> int:
         """Return the next number: appending is atomic, and the position tells how many were before."""

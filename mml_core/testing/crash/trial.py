@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from mml_core.testing.crash.backends import Backend
 from mml_core.testing.crash.barriers import Barrier, Injury, Watch
@@ -61,8 +64,8 @@ class Running:
     def ended(self, timeout: float) -> Ended:
         """Wait for the end; after ``timeout`` seconds the command is killed."""
         in_time = self._wait(timeout)
-        # While its leader is not reaped, the number of the group is nobody else's: workers may outlive it.
-        os.killpg(self._process.pid, signal.SIGKILL)
+        # While its leader is not reaped, the number of the session is nobody else's: workers may outlive it.
+        self._signal(signal.SIGKILL)
         code = self._process.wait()
         out, err = ((self._folder / name).read_text(errors="replace") for name in ("out", "err"))
         return Ended(code if in_time else None, out, err, self._backend.barriers(self._folder))
@@ -85,7 +88,15 @@ class Running:
 
     def go_on(self) -> None:
         """Let a stopped command go on."""
-        os.killpg(self._process.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        """Signal all processes of the command: its own group, and workers, which lead groups of their own."""
+        os.killpg(self._process.pid, signum)
+        for pid in psutil.pids():
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getsid(pid) == self._process.pid:
+                    os.kill(pid, signum)
 
 
 def _state_of(pid: int) -> str:

@@ -268,8 +268,20 @@ static int takes_room(const char *call) {
     return 0;
 }
 
+/* Signals this process alone, or the command: the group of the session's leader, and that of a worker which
+   leads its own. Further workers end with the command by themselves. */
+static void send(int number) {
+    if (state.process_only) {
+        syscall(SYS_kill, (pid_t)syscall(SYS_getpid), number);
+        return;
+    }
+    pid_t session = getsid(0);
+    if (session > 0 && session != getpgrp()) syscall(SYS_kill, -session, number);
+    syscall(SYS_kill, 0, number);
+}
+
 static void die(void) {
-    syscall(SYS_kill, state.process_only ? (pid_t)syscall(SYS_getpid) : 0, SIGKILL);
+    send(SIGKILL);
     for (;;) pause();
 }
 
@@ -297,8 +309,7 @@ static int reach(struct call *call, void (*torn)(void *), void *argument) {
         note(call, KILLED, NULL, 0, 0);
         die();
     }
-    if (here && state.action == SIGNAL)
-        syscall(SYS_kill, state.process_only ? (pid_t)syscall(SYS_getpid) : 0, state.number);
+    if (here && state.action == SIGNAL) send(state.number);
     return (here || after) && state.action == FAIL ? state.number : 0;
 }
 
