@@ -12,11 +12,12 @@ LONG ?= not long
 # Two torch threads on a busy machine are many times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup setup-dev demo test test-long check bench docs site clean
+.PHONY: help setup setup-dev demo test test-long browser check bench docs site clean
 
 help:
 	@echo "make demo       create five real tasks, train, predict, test, show a table"
 	@echo "make test       run the tests          make test-long  run the long ones too"
+	@echo "make browser    install Chromium where it is missing and this user may: tests of reports open it"
 	@echo "make check      lint, types, import rules"
 	@echo "make bench      measure the figures that have an aim, the demo from a fresh clone among them"
 	@echo "make docs       do all that the pages say, and find what they leave out (ten minutes)"
@@ -47,6 +48,19 @@ test: setup-dev
 
 test-long: LONG := long or not long
 test-long: test
+
+# Bounded in time; what is not Debian or its like, or asks for a password, is told what to do.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if ! command -v apt-get >/dev/null; then \
+		echo "No Chromium is installed, and there is no apt-get: install it by hand."; exit 1; fi; \
+	sudo=; if [ "$$(id -u)" != 0 ]; then sudo="sudo -n"; $$sudo true 2>/dev/null || { \
+		echo "No Chromium is installed; as root: apt-get install chromium"; exit 1; }; fi; \
+	echo "installing chromium"; \
+	$$sudo timeout 120 apt-get -qq update && \
+	$$sudo timeout 480 env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq -y install --no-install-recommends chromium >/dev/null || { \
+		echo "Chromium could not be installed: tests that open pages in it are skipped."; exit 1; }
 
 check: setup-dev
 	$(BIN)/ruff check .
