@@ -12,7 +12,7 @@ LONG ?= not long
 # Two torch threads on a busy machine are many times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup setup-dev demo test test-long browser check bench docs site clean
+.PHONY: help setup setup-dev demo test test-long browser check bench docs examples site clean
 
 help:
 	@echo "make demo       create five real tasks, train, predict, test, show a table"
@@ -21,6 +21,7 @@ help:
 	@echo "make check      lint, types, import rules"
 	@echo "make bench      measure the figures that have an aim, the demo from a fresh clone among them"
 	@echo "make docs       do all that the pages say, and find what they leave out (ten minutes)"
+	@echo "make examples   run the script of each protocol (four minutes)"
 	@echo "make site       write the documentation site to docs/_build/site"
 	@echo "make setup      only make .venv with mml in it (setup-dev: and the developer tools)"
 
@@ -75,6 +76,9 @@ bench: setup-dev
 
 docs: setup-dev
 	$(BIN)/python -m pytest -q tests/docs
+
+examples: setup-dev
+	$(BIN)/python -m pytest -q tests/examples
 
 site: setup-dev
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/site

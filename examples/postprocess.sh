@@ -21,3 +21,7 @@ run mml run --mode=postprocess --proj both --tasks digits reuse.predictions='[fi
 run mml run --mode=postprocess --proj shifted --tasks digits reuse.predictions=first mode.subroutines='[calibrate]' \
     mode.calibration.method=affine mode.calibration.priors=estimate metrics.classification='[accuracy]'
 run mml compare shifted first --metric nll --metric ece
+# New images go through the temperature of each fold's model before their mean.
+mkdir "$folder/new"
+cp "$MML_DATA_PATH"/datasets/sklearn_digits/images/000[0-4].png "$folder/new"
+run mml predict first/digits "$folder/new" --calibration both

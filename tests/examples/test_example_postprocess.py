@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.long  # six commands, each a process of its own
+@pytest.mark.long  # seven commands, each a process of its own
 def test_the_models_are_better_together() -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     script = ["bash", str(ROOT / "examples" / "postprocess.sh")]
@@ -25,3 +25,4 @@ def test_the_models_are_better_together() -> None:
     assert after > before
     assert "PREDICTIONS/digits/ensemble-greedy_" in done.stdout
     assert "difference with 95 % interval" in done.stdout
+    assert "digits, mean of 2 models, calibrated by both/" in done.stdout
