@@ -192,9 +192,12 @@ class PluginManager(Contributions):
     def not_loaded(self) -> str:
         """Return a sentence that names plugins which could have brought what is missing, or nothing."""
         failed = [f"{info.name} ({info.status.value})" for info in self.plugins.values() if info.broken]
-        if not failed:
-            return ""
-        return f" Not loaded: {', '.join(failed)}; `mml plugins doctor` says why."
+        found = f" Not loaded: {', '.join(failed)}; `mml plugins doctor` says why." if failed else ""
+        switched_off: dict[str, list[str]] = {}
+        for info in self.plugins.values():
+            if info.status is Status.DISABLED:
+                switched_off.setdefault(info.cause, []).append(info.name)
+        return found + "".join(f" {', '.join(names)}: {why}." for why, names in switched_off.items())
 
     # -- what plugins are told ----------------------------------------------------------------------
 

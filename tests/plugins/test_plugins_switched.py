@@ -74,6 +74,17 @@ def test_who_disabled_a_plugin_stands_in_the_list(mml, greet, project):
     assert "disabled" not in mml("plugins", "list").out
 
 
+def test_a_mode_that_is_missing_names_the_plugins_that_are_switched_off(mml, greet, project):
+    mml("plugins", "disable", "greet", "--proj=mine")
+    error = mml("run", "--mode=greet", "--proj=mine").err.splitlines()[-1]
+    assert "There is no mode 'greet'." in error
+    assert "mml-plugin-greet: disabled in the project 'mine'; `mml plugins enable mml-plugin-greet" in error
+    assert (
+        "mml-plugin-greet: switched off by name." in mml("run", "--mode=greet", "--without-plugin=greet").err
+    )
+    assert "mml-plugin-greet" not in mml("run", "--mode=gret").err
+
+
 def test_the_doctor_counts_what_can_be_used(mml, greet):
     def usable() -> int:
         return int(mml("plugins", "doctor").out.splitlines()[-1].split()[0])
