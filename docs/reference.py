@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +147,21 @@ def names() -> Iterator[str]:
 
 
 def _methods(found: Any) -> Iterator[tuple[str, Any]]:
+    """The documented methods and properties of a class, and those it has from bases that are not public."""
     if not isinstance(found, type):
         return
-    for name, inner in vars(found).items():
-        if not name.startswith("_") and inspect.isfunction(inner) and inner.__doc__:
-            yield name, inner
+    public = {getattr(mml_core.api, name) for name in mml_core.api.__all__} - {found}
+    own = (base for base in inspect.getmro(found) if base.__module__.startswith("mml_core."))
+    for base in takewhile(lambda base: base not in public, own):
+        for name, inner in vars(base).items():
+            documented = inspect.isfunction(inner) or isinstance(inner, property)
+            if not name.startswith("_") and documented and inner.__doc__:
+                yield name, inner
 
 
 def _signature(found: Any) -> str:
+    if isinstance(found, property):
+        return f": {found.fget.__annotations__['return']}" if found.fget else ""
     try:
         return str(inspect.signature(found)).replace("'", "")  # annotations are texts
     except (TypeError, ValueError):
