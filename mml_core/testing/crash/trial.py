@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from mml_core.testing.crash.backends import Backend
 from mml_core.testing.crash.barriers import Barrier, Injury, Watch
 
@@ -93,7 +91,7 @@ class Running:
     def _signal(self, signum: signal.Signals) -> None:
         """Signal all processes of the command: its own group, and workers, which lead groups of their own."""
         os.killpg(self._process.pid, signum)
-        for pid in psutil.pids():
+        for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]:
             with suppress(ProcessLookupError, PermissionError):
                 if os.getsid(pid) == self._process.pid:
                     os.kill(pid, signum)
