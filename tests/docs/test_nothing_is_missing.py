@@ -40,7 +40,6 @@ UNTESTED = {
     "augmentations.shear",
     "callbacks.early_stopping.check_finite",
     "callbacks.model_summary",
-    "executor.grace",
     "loader.eval_batch_size",
     "loss.semantic_segmentation.target_channel",
     "lr_scheduler.cooldown",
