@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mml_core.config.compose import Root
     from mml_core.plugins import PluginManager
 
 _COLUMNS = ("step", "waits_for", "needs", "state")
 
 
 def show_plan(
-    overrides: Sequence[str], plugins: PluginManager, *, as_json: bool, reasons: bool = False
+    overrides: Sequence[str],
+    plugins: PluginManager,
+    root: Root,
+    *,
+    as_json: bool,
+    reasons: bool = False,
 ) -> int:
     """Print the plan of a run that would be started now; nothing is written.
 
     Args:
         overrides: The overrides of the config.
         plugins: The plugins of this process.
+        root: Where the root config is.
         as_json: Whether to print JSON.
         reasons: Whether to say why steps cannot be taken over from other runs.
     """
@@ -30,7 +37,7 @@ def show_plan(
     from mml_core.scheduling.context import RunContext
     from mml_core.scheduling.planning import plan_of
 
-    cfg = compose(overrides, plugins)
+    cfg = compose(overrides, plugins, root)
     validate(cfg, plugins)
     check_job(cfg, plugins)
     rows = plan_of(cfg, RunContext(plugins=plugins, locations=place(cfg), run_dir=None))

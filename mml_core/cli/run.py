@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mml_core.cli.parsing import UsageError
 
 if TYPE_CHECKING:
+    from mml_core.config.compose import Root
     from mml_core.plugins import PluginManager
 
 INTERMIXED = True
@@ -87,6 +89,7 @@ def _run(args: argparse.Namespace) -> int:
     from mml_core.cli.environment import discover_plugins, project_of
 
     _sort_out(args)
+    _find_folders(args)
     options = hydra_options(args)
     answered = any(getattr(args, name) for name in _ANSWERS)
     plugins = discover_plugins(args)
@@ -106,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.plan:
         from mml_core.cli.planning import show_plan
 
-        return show_plan(job_overrides(args), plugins, as_json=args.json, reasons=args.debug)
+        return show_plan(job_overrides(args), plugins, _root(args), as_json=args.json, reasons=args.debug)
     from mml_core.cli.job import run_jobs
 
     return run_jobs(options, job_overrides(args), plugins, args)
@@ -143,6 +146,37 @@ def hydra_options(args: argparse.Namespace) -> list[str]:
         if value is not None:
             options += [f"--{name.replace('_', '-')}", value]
     return options
+
+
+def _root(args: argparse.Namespace) -> Root:
+    """Return where the options of Hydra say that the root config is."""
+    from mml_core.config.compose import CONFIG_NAME, Root
+    from mml_core.config.folders import CORE_CONF
+
+    return Root(
+        folder=Path(args.config_path or CORE_CONF),
+        name=args.config_name or CONFIG_NAME,
+        further=Path(args.config_dir) if args.config_dir else None,
+    )
+
+
+def _find_folders(args: argparse.Namespace) -> None:
+    """Take folders of configs from where the command is typed: Hydra would look beside its own caller.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    for name in ("config_path", "config_dir"):
+        given = getattr(args, name)
+        if given is None or "://" in given:
+            continue
+        folder = Path(given).absolute()
+        if not folder.is_dir():
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} is {given!r}, but there is no folder {folder}; give one with configs."
+            )
+        setattr(args, name, str(folder))
 
 
 def value_of(key: str, overrides: list[str]) -> str | None:

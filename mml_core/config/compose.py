@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import hydra
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -26,12 +30,30 @@ CONFIG_NAME = "config"
 HYDRA_VERSION = "1.3"
 
 
-def compose(overrides: Sequence[str] = (), plugins: PluginManager | None = None) -> DictConfig:
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """Where the root config is, as Hydra's own options say.
+
+    Attributes:
+        folder: The folder of the root config (``--config-path``).
+        name: Its name (``--config-name``).
+        further: A folder that is searched besides (``--config-dir``); None: there is none.
+    """
+
+    folder: Path = CORE_CONF
+    name: str = CONFIG_NAME
+    further: Path | None = None
+
+
+def compose(
+    overrides: Sequence[str] = (), plugins: PluginManager | None = None, root: Root | None = None
+) -> DictConfig:
     """Compose the config of a job.
 
     Args:
         overrides: Hydra overrides, as on the command line: ``["mode=train", "task_list=[digits]"]``.
         plugins: Where config folders and modes come from; by default what is installed.
+        root: Where the root config is; by default that of mml.
 
     Returns:
         The job's config in struct mode, without the ``hydra`` node, with absolute ``paths``.
@@ -45,7 +67,7 @@ def compose(overrides: Sequence[str] = (), plugins: PluginManager | None = None)
         plugins = PluginManager.discover()
     wanted = prepare(overrides, plugins)
     with searching(plugins), translated_errors(wanted, plugins):
-        cfg = compose_with_hydra(wanted)
+        cfg = compose_with_hydra(wanted, root)
     check_choices(chosen_options(cfg), plugins)
     name_mode(cfg, plugins)
     with read_write(cfg), open_dict(cfg):
@@ -60,17 +82,24 @@ def prepare(overrides: Sequence[str], plugins: PluginManager) -> list[str]:
     return quote_values(quote_names(open_reuse(overrides, keys)))
 
 
-def compose_with_hydra(overrides: Sequence[str]) -> DictConfig:
+def compose_with_hydra(overrides: Sequence[str], root: Root | None = None) -> DictConfig:
     """Compose inside ``searching`` and keep the ``hydra`` node."""
-    with nullcontext() if GlobalHydra.instance().is_initialized() else initialized():
-        return hydra.compose(CONFIG_NAME, list(overrides), return_hydra_config=True)
+    root = root or Root()
+    with nullcontext() if GlobalHydra.instance().is_initialized() else initialized(root):
+        return hydra.compose(root.name, list(overrides), return_hydra_config=True)
 
 
 @contextmanager
-def initialized() -> Iterator[ConfigLoader]:
+def initialized(root: Root | None = None) -> Iterator[ConfigLoader]:
     """Set Hydra up inside ``searching``; yield what composes."""
-    with hydra.initialize_config_dir(str(CORE_CONF), job_name="mml", version_base=HYDRA_VERSION):
-        yield GlobalHydra.instance().config_loader()
+    root = root or Root()
+    with hydra.initialize_config_dir(str(root.folder), job_name="mml", version_base=HYDRA_VERSION):
+        loader: Any = GlobalHydra.instance().config_loader()
+        if root.further is not None:  # at the place where ``hydra.main`` has it
+            path, anchor = loader.get_search_path(), SearchPathQuery(provider="schema")
+            path.prepend("command-line", f"file://{root.further}", anchor)
+            loader.repository = ConfigRepository(config_search_path=path)
+        yield loader
 
 
 def place(cfg: DictConfig) -> Locations:

@@ -17,7 +17,8 @@ from mml_core.storage.atomic import fsync_dir, write_bytes
 from mml_core.storage.hashing import sha256_bytes, sha256_file
 
 _HISTORY = "history"
-_RECORD = re.compile(r"\d{8}T\d{12}Z_(\d{4,}|x[0-9a-f]{12})\.json")
+RECORD_NAME = re.compile(r"\d{8}T\d{12}Z_(\d{4,}|x[0-9a-f]{12})\.json")
+"""What a record of a committed file is called: its time, and its number or what is unique to it."""
 
 
 class Artefact(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,7 +248,7 @@ def _newest(names: list[str]) -> int:
 
 
 def _record_names(folder: Path) -> list[str]:
-    return [name for name in _entries(folder) if _RECORD.fullmatch(name)]
+    return [name for name in _entries(folder) if RECORD_NAME.fullmatch(name)]
 
 
 def _entries(folder: Path) -> list[str]:

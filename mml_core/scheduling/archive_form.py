@@ -9,6 +9,7 @@ import msgspec
 
 from mml_core.config.run_directory import RUNS
 from mml_core.errors import MMLError
+from mml_core.files.artefacts import RECORD_NAME
 from mml_core.files.names import file_name_problem
 
 MANIFEST = "mml-project.json"
@@ -17,7 +18,6 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 _RUN_FILES = ("run.json", "config.yaml", "plan.json", "done.json")
 _RUN_FOLDERS = ("steps", "environments", "failures")
-_RECORD = re.compile(r"\d{8}T\d{12}Z_(\d{4,}|x[0-9a-f]{12})\.json")
 _NUMBER = re.compile(r"\d{4,}|newest")
 
 
@@ -74,7 +74,7 @@ def name_problem(name: str) -> str:
             return problem
     if parts[0] == ".mml" and len(parts) > 1:
         placed = len(parts) == 5 or (len(parts) == 6 and parts[4] == "history" and parts[1] == "artefacts")
-        form = {"artefacts": _RECORD, "numbers": _NUMBER}.get(parts[1])
+        form = {"artefacts": RECORD_NAME, "numbers": _NUMBER}.get(parts[1])
         return "" if placed and form is not None and form.fullmatch(parts[-1]) else "is no record of a file"
     if parts[0] == RUNS:
         at_top = len(parts) == 3 and parts[2] in _RUN_FILES

@@ -63,6 +63,32 @@ def test_what_only_shows_writes_nothing(arguments: list[str], places: Path) -> N
     assert files_in(places) == ["work"]
 
 
+@pytest.mark.parametrize("more", [["--plan"], ["--cfg", "job"]], ids=" ".join)
+def test_a_mode_in_a_folder_of_ones_own_is_found(capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    """The folder is given as seen from where the command is typed; a plan finds it as a run does."""
+    Path("own/mode").mkdir(parents=True)
+    Path("own/mode/mine.yaml").write_text("defaults: [info, _self_]\n")
+    assert main(["run", "mode=mine", "--config-dir", "own", *more]) == 0, capsys.readouterr().err
+    assert main(["run", "mode=mine", *more]) == 2
+
+
+def test_a_root_config_of_ones_own_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own").mkdir()
+    Path("own/mine.yaml").write_text("defaults: [config, _self_]\nseed: true\n")
+    arguments = ["run", "mode=info", "--config-path", "own", "--config-name", "mine"]
+    assert main([*arguments, "--cfg", "job"]) == 0
+    assert "seed: true" in capsys.readouterr().out
+    assert (main([*arguments, "--plan"]), "seed" in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--config-path", "--config-dir"])
+def test_a_folder_of_configs_that_is_not_there_is_named(
+    capsys: pytest.CaptureFixture[str], option: str, places: Path
+) -> None:
+    assert main(["run", "mode=info", option, "nowhere"]) == 2
+    assert f"{option} is 'nowhere', but there is no folder {places}/work/nowhere" in capsys.readouterr().err
+
+
 def test_hydra_is_told_where_a_run_will_be(capsys: pytest.CaptureFixture[str], places: Path) -> None:
     assert main(["run", "mode=train", "--cfg", "all", "--package", "hydra.run", "--resolve"]) == 0
     assert f"{places}/results/default/runs/<date>" in capsys.readouterr().out

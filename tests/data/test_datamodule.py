@@ -122,6 +122,15 @@ def test_train_validation_and_test_are_disjoint_and_complete(make_task) -> None:
     assert rows[1] == sorted(rows[1]) and rows[2] == sorted(rows[2])
 
 
+def test_all_but_training_has_batches_of_loader_eval_batch_size(make_task) -> None:
+    data = module(make_task(), loader={"batch_size": 2, "eval_batch_size": 3})
+    sizes = [
+        max(len(batch["index"]) for batch in loader)
+        for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
+    ]
+    assert sizes == [2, 3, 3]
+
+
 def test_without_a_fold_all_of_the_training_split_is_trained_on(make_task) -> None:
     data = module(make_task(), fold=None)
     assert len(data.train_dataloader().dataset) == 16

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 
 from mml_core.learning.optimisation import build_schedule
 from mml_core.learning.options import OptionError
 from mml_core.learning.outputs import TaskOutput
 from mml_core.learning.selection import EarlyStop, Monitor, logged_names, require_logged
+from mml_core.learning.trainer import create_trainer
 
 HEAD = TaskOutput(task="a", task_type="classification", width=2)
 METRICS = {"classification": ["accuracy"], "regression": ["mae"]}
@@ -75,3 +78,52 @@ def test_a_plateau_follows_epochs() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(OptionError, match="interval=epoch"):
         build_schedule(optimizer, {"name": "plateau", "interval": "step"}, total_steps=9, total_epochs=9)
+
+
+class Diverging(LightningModule):
+    """Its validation loss is no number from the second epoch on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return self.weight.sum()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val/loss", math.nan if self.current_epoch else 1.0)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize(("check_finite", "epochs"), [(True, 2), (False, 5)])
+def test_callbacks_early_stopping_check_finite_stops_at_what_is_no_number(
+    tmp_path: Path, check_finite: bool, epochs: int
+) -> None:
+    stopping = {"patience": 9, "check_finite": check_finite}
+    cfg = {
+        "trainer": {"max_epochs": 5, "accelerator": "cpu"},
+        "callbacks": {"progress": "none", "early_stopping": stopping},
+        "logging": {},
+    }
+    trainer = create_trainer(cfg, default_root_dir=tmp_path)
+    loader = torch.utils.data.DataLoader([0])  # type: ignore[arg-type]  # a list is data enough
+    trainer.fit(Diverging(), loader, loader)
+    assert trainer.current_epoch == epochs
+
+
+def test_callbacks_model_summary_prints_the_layers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Diverging()
+    model.layer_to_be_told = torch.nn.Linear(2, 3)
+    loader = torch.utils.data.DataLoader([0])  # type: ignore[arg-type]  # as above
+    for shown in (False, True):
+        cfg = {
+            "trainer": {"max_epochs": 1, "accelerator": "cpu"},
+            "callbacks": {"progress": "none", "model_summary": shown},
+            "logging": {},
+        }
+        create_trainer(cfg, default_root_dir=tmp_path).fit(model, loader, loader)
+        assert ("layer_to_be_told" in capsys.readouterr().out) is shown
