@@ -54,7 +54,7 @@ def test_a_task_of_each_type_has_what_its_type_has(page: str, task_type: str, wo
 
 
 def test_models_of_a_task_are_compared_with_the_best_of_them(page: str) -> None:
-    (drawn,) = re.findall(r"Models of tiny_classification against the best</caption>.*?</table>", page)
+    (drawn,) = re.findall(r"Models of tiny_classification against the best</span></caption>.*?</table>", page)
     assert drawn.count("<td>the best</td>") == 1
     assert "p (Holm)" in drawn
     assert "Models of tiny_regression against" not in page  # there is one
@@ -83,7 +83,7 @@ def test_a_run_becomes_a_page_with_its_record_and_config(root: Path, report) -> 
     for word in ("Sessions", "Versions", "mml-core", "before_finishing_hook()", "none had to be attempted"):
         assert word in text
     assert "<td>trainer.max_epochs</td><td>2</td>" in text
-    assert text.index("by default</caption>") < text.index("Config, whole")
+    assert text.index("by default</span></caption>") < text.index("Config, whole")
 
 
 def test_a_page_needs_nothing_from_elsewhere(page: str) -> None:

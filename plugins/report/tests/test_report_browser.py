@@ -19,7 +19,8 @@ import mml_core.api as api
 pytest_plugins = ["mml_core.testing.fixtures"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ("gpu", "quic", "background-networking", "component-update", "sync", "dev-shm-usage")
-PHONE = 390
+PHONE, PAPER = 390, 703
+"""Pixels across: of a phone, and of A4 within its margins."""
 FRAME = """<!DOCTYPE html><link rel="icon" href="data:,"><p id="width"></p>
 <iframe src="page.html" width="{width}" height="800" style="border:0"></iframe><script>
 document.querySelector("iframe").onload = event => {{
@@ -80,10 +81,10 @@ def browse(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def open_on_a_phone(page: str, served: Served, folder: Path) -> str:
-    """Return the browser's document after it has shown the page as wide as a phone."""
+def open_within(width: int, page: str, served: Served, folder: Path) -> str:
+    """Return the browser's document after it has shown the page so wide."""
     (folder / "page.html").write_text(page, encoding="utf-8")
-    (folder / "frame.html").write_text(FRAME.format(width=PHONE))
+    (folder / "frame.html").write_text(FRAME.format(width=width))
     shown = browse(folder / "profile", "--dump-dom", f"{served.address}/frame.html").stdout
     assert sorted(served.asked) == ["/frame.html", "/page.html"]
     return shown
@@ -92,8 +93,13 @@ def open_on_a_phone(page: str, served: Served, folder: Path) -> str:
 def test_a_page_fits_a_phone_and_neither_loads_nor_complains(
     project: api.Project, served: Served, tmp_path: Path
 ) -> None:
-    shown = open_on_a_phone(render(collect(project)), served, tmp_path)
+    shown = open_within(PHONE, render(collect(project)), served, tmp_path)
     assert f'<p id="width">{PHONE}</p>' in shown
+
+
+def test_no_table_is_wider_than_paper(project: api.Project, served: Served, tmp_path: Path) -> None:
+    as_printed = render(collect(project)).replace("@media print", "@media all")
+    assert f'<p id="width">{PAPER}</p>' in open_within(PAPER, as_printed, served, tmp_path)
 
 
 def test_hostile_names_load_nothing_and_do_no_harm(made_up, served: Served, tmp_path: Path) -> None:
@@ -105,7 +111,7 @@ def test_hostile_names_load_nothing_and_do_no_harm(made_up, served: Served, tmp_
     score = {"task": name, "fold": 0, "split": "test", "metric": css, "value": 0.5, "run": name, "path": name}
     run = {"run": name, "mode": name, "state": css, "steps_done": 1, "steps": 1}
     page = render(made_up(runs=[run], metrics=[score, {**score, "epoch": 0}, {**score, "epoch": 1}]))
-    shown = open_on_a_phone(page, served, tmp_path)
+    shown = open_within(PHONE, page, served, tmp_path)
     assert f'<p id="width">{PHONE}</p>' in shown
 
 

@@ -53,8 +53,8 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], k
     body = "".join(f"<tr>{''.join(_cell(row[place]) for place in kept)}</tr>" for row in rows)
     of = f' class="{kind}"' if kind else ""
     return (
-        f'<div class="wide"><table{of}><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="wide"><table{of}><caption><span>{text(caption)}</span></caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

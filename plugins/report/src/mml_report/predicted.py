@@ -60,7 +60,7 @@ def confusion(models: ModelSet, classes: Sequence[str], task: str) -> str:
         body.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
     caption = text(f"Confusion of {task} ({what}) on {of(models)}: rows are true, columns predicted")
     return (
-        f'<div class="wide"><table class="confusion"><caption>{caption}</caption>'
+        f'<div class="wide"><table class="confusion"><caption><span>{caption}</span></caption>'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
