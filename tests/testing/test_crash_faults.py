@@ -80,3 +80,11 @@ def test_a_planted_fault_is_named(crash_kit, planted, name):
     with pytest.raises(CrashFaultError, match=kind.value) as caught:
         crash_kit(getattr(planted, name), sample=sample, seed=1)
     assert any(fault.kind is kind for fault in caught.value.report.faults)
+
+
+@pytest.mark.long
+def test_chance_is_told_from_what_another_executor_changes(crash_kit, planted):
+    with pytest.raises(CrashFaultError) as caught:
+        crash_kit(planted.Unseeded, executor="processes", sample=0)
+    assert {fault.kind for fault in caught.value.report.faults} == {FaultKind.UNSEEDED}
+    assert "nothing was killed" in caught.value.report.summary()

@@ -10,6 +10,7 @@ import pytest
 
 from mml_core.testing.crash.barriers import Barrier, Injury, read_log
 from mml_core.testing.crash.points import kill_points, sampled
+from mml_core.testing.crash.report import CrashReport
 from mml_core.testing.crash.story import Phase, Story
 
 RUN = "/root/results/p"
@@ -70,3 +71,10 @@ def test_a_log_is_read_in_the_order_of_its_numbers_up_to_a_record_that_is_cut_of
     barriers = [call(2, "write", "b", data=b"two", size=3), call(1, "open", "a"), call(3, "unlink", "c")]
     log.write_bytes(b"".join(barrier.encode() for barrier in barriers)[:-1])
     assert read_log(log) == [barriers[1], barriers[0]]
+
+
+def test_a_report_without_a_kill_says_that_nothing_was_killed():
+    report = CrashReport("mml run", "SIGKILL", "preload", steps={"draw('a')": (0, 3)})
+    assert report.summary() == "nothing was killed; undisturbed runs compared: no fault (mml run)"
+    report.steps["draw('a')"] = (1, 3)
+    assert report.summary() == "SIGKILL: 1 of 3 kill points: no fault (mml run)"

@@ -10,6 +10,8 @@ from mml_core.testing.crash.faults import Fault, joined
 from mml_core.testing.crash.kills import Outcome
 from mml_core.testing.crash.points import Point
 
+KILL_POINTS = "kill points"
+"""What a report counts, but of takings over."""
 _TOLD = 5
 
 
@@ -47,7 +49,7 @@ class CrashReport:
     backend: str
     seed: int | None = None
     steps: dict[str, tuple[int, int]] = field(default_factory=dict)
-    unit: str = "kill points"
+    unit: str = KILL_POINTS
     not_reached: int = 0
     found: list[Fault] = field(default_factory=list)
     unseen: Sequence[str] = ()
@@ -83,8 +85,10 @@ class CrashReport:
 
     def summary(self) -> str:
         """Return one line."""
-        seed = f", MML_CRASH_SEED={self.seed}" if self.seed is not None else ""
         faults = f"{len(self.faults)} faults" if self.found else "no fault"
+        if self.unit == KILL_POINTS and not self.run:
+            return f"nothing was killed; undisturbed runs compared: {faults} ({self.command})"
+        seed = f", MML_CRASH_SEED={self.seed}" if self.seed is not None else ""
         late = f", {self.not_reached} not reached" if self.not_reached else ""
         return (
             f"{self.injury}: {self.run} of {self.points} {self.unit}{seed}{late}: {faults} ({self.command})"
