@@ -1,22 +1,13 @@
 """The example of timm, first weights and adapters does what it says."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.mark.long  # seven commands, each a process of its own
-def test_adapters_learn_on_top_of_the_weights_of_another_training() -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    script = ["bash", str(ROOT / "examples" / "models.sh")]
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_adapters_learn_on_top_of_the_weights_of_another_training(run_example) -> None:
+    done = run_example("models.sh")
     shown = done.stdout[done.stdout.rindex("mml models show") :]
     found = {
         name: int(count) for name, count in re.findall(r"(trainable parameters|parameters) +(\d+)", shown)

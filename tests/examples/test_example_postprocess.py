@@ -1,21 +1,11 @@
 """The example of calibration and ensembles does what it says."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.long  # seven commands, each a process of its own
-def test_the_models_are_better_together() -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    script = ["bash", str(ROOT / "examples" / "postprocess.sh")]
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_models_are_better_together(run_example) -> None:
+    done = run_example("postprocess.sh")
     (row,) = (
         line.split()
         for line in done.stdout.splitlines()

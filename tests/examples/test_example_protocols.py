@@ -1,21 +1,11 @@
 """The example of the protocols of mode train does what it says."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.long  # five commands, each a process of its own
-def test_every_protocol_reports_what_it_is_for() -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    script = ["bash", str(ROOT / "examples" / "protocols.sh")]
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_every_protocol_reports_what_it_is_for(run_example) -> None:
+    done = run_example("protocols.sh")
     assert "outer fold" in done.stdout
     assert "* by which the training chose" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
