@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mml_core.errors import MMLError, near_matches
@@ -141,7 +142,7 @@ def _info(info: PluginInfo, *, traceback: bool, as_json: bool) -> int:
 
 
 def _doctor(plugins: PluginManager, *, as_json: bool) -> int:
-    wrong = plugins.warnings()
+    wrong = [*plugins.warnings(), *_wrong_references(plugins)]
     notes = [(info.name, note) for info in plugins.plugins.values() for note in info.notes]
     if as_json:
         _print_json({"wrong": wrong, "notes": [{"plugin": name, "note": note} for name, note in notes]})
@@ -153,6 +154,20 @@ def _doctor(plugins: PluginManager, *, as_json: bool) -> int:
     usable = sum(not (info.broken or info.builtin or _is_off(info)) for info in plugins.plugins.values())
     print(f"{usable} plugins usable, {len(wrong)} things wrong, {len(notes)} notes.")
     return 1 if wrong else 0
+
+
+def _wrong_references(plugins: PluginManager) -> Iterator[str]:
+    """Import what each plugin names, which no other command does for what it does not use."""
+    from mml_core.plugins.errors import RefError
+    from mml_core.plugins.kinds import REFERENCES
+
+    for info in [each for each in plugins.plugins.values() if not (each.builtin or each.broken)]:
+        for entry in (entry for entries in info.contributions.values() for entry in entries):
+            if type(entry.record) in REFERENCES:
+                try:
+                    plugins.resolve(entry)
+                except RefError as error:
+                    yield str(error)
 
 
 def _hooks(name: str | None, *, as_json: bool) -> int:

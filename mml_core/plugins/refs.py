@@ -64,19 +64,37 @@ def load_ref(ref: str) -> Any:
         raise
     except BaseException as error:  # SystemExit too: a reference must not end the program
         if isinstance(error, ModuleNotFoundError) and _is_or_holds(error.name, module_name):
-            raise RefError(f"Cannot load {ref!r}: there is no module {error.name!r}.") from error
+            near = _near_modules(str(error.name))
+            raise RefError(f"Cannot load {ref!r}: there is no module {error.name!r}.{near}") from error
         raise RefError(f"Cannot load {ref!r}: importing {module_name} raised {describe(error)}.") from error
     for name in attribute.split("."):
         try:
             found = getattr(found, name)
         except AttributeError as error:
             near = near_matches(name, (each for each in dir(found) if not each.startswith("_")))
+            near = near or _own_classes(found, module_name)
             raise RefError(f"Cannot load {ref!r}: {module_name} has no {name!r}.{near}") from error
     return found
 
 
 def _is_or_holds(missing: str | None, module: str) -> bool:
     return missing is not None and (module == missing or module.startswith(missing + "."))
+
+
+def _near_modules(missing: str) -> str:
+    """Propose modules of the package in which one is missing."""
+    import pkgutil
+
+    package, _, name = missing.rpartition(".")
+    folders = getattr(sys.modules.get(package), "__path__", ())
+    return near_matches(name, (module.name for module in pkgutil.iter_modules(folders)))
+
+
+def _own_classes(found: Any, module: str) -> str:
+    """Return a sentence that names the classes which a module defines, where those are few."""
+    own = [name for name, each in vars(found).items() if getattr(each, "__module__", None) == module]
+    named = [repr(name) for name in own if isinstance(vars(found)[name], type) and not name.startswith("_")]
+    return f" It defines {' and '.join(named)}." if 0 < len(named) <= 3 else ""
 
 
 def describe(error: BaseException) -> str:

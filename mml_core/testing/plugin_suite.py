@@ -16,6 +16,7 @@ from mml_core.plugins.authoring.orders import VARIABLE
 from mml_core.plugins.blocking import Blocking
 from mml_core.plugins.discovery import NOUNS, PLUGIN_GROUP, module_entry_points
 from mml_core.testing import PluginContract, SchedulerContract
+from mml_core.testing.contracts.references import reference_faults
 
 if TYPE_CHECKING:
     from mml_core.testing.fixtures import TinyTasks
@@ -84,10 +85,12 @@ class _Mode(SchedulerContract):
 
 
 def _modes() -> dict[str, Any]:
-    """Return a class of tests for each mode that the plugin contributes."""
+    """Return a class of tests for each mode that the plugin contributes, and whose scheduler is there."""
     manager = PluginManager.discover(Blocking(), strict=False)
     found = {}
     for entry in manager.plugin(_ORDER["plugin"]).contributions.get("schedulers", ()):
+        if reference_faults(entry, manager):
+            continue
         members = {"scheduler": manager.schedulers.label(entry), "writes": entry.record.writes}
         found[f"Test_{entry.name}"] = type(
             f"Test_{entry.name}", (_Mode,), {**members, "__module__": __name__}

@@ -1,6 +1,7 @@
 """What plugins are asked and told while mml works: each failure has a plugin's name and stays where it is."""
 
 import logging
+import re
 
 import pytest
 
@@ -141,6 +142,22 @@ def test_a_reference_is_resolved_on_first_use_and_a_wrong_one_names_its_plugin(s
     assert (info.status.value, info.stage.value) == ("invalid", "resolve")
     assert "Thin" in info.traceback
     assert len(manager.warnings()) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("mml_refs.iner:Thing", "no module 'mml_refs.iner'. Did you mean 'inner'?"),
+        ("mml_refs.inner:Sceduler", "It defines 'Thing'."),
+        ("mml_rfs.inner:Thing", "there is no module 'mml_rfs'."),
+    ],
+)
+def test_a_reference_that_leads_nowhere_says_what_is_there(site, target, hint):
+    source = f"@hookimpl\ndef mml_schedulers():\n    yield SchedulerSpec(name='bad', target='{target}')\n"
+    site.install("refs", source, files={"inner.py": "class Thing: pass"})
+    manager = site.discover()
+    with pytest.raises(RefError, match=re.escape(hint)):
+        manager.resolve(manager.schedulers.entry("bad"))
 
 
 @pytest.mark.parametrize(

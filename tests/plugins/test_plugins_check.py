@@ -113,6 +113,16 @@ def test_what_is_wrong_with_an_installed_plugin_is_said_line_by_line(mml, inline
     assert not any(check.startswith("mode") for check in found)
 
 
+def test_a_scheduler_that_is_not_there_is_one_finding(mml, inline_plugin):
+    inline_plugin(
+        "drawn", PLUGIN.partition("@hookimpl\ndef mml_tags")[0], {"scheduler.py": "class Draw: ..."}
+    )
+    rows = json.loads(mml("plugins", "check", "drawn", "--json").out)
+    (failed,) = (row for row in rows if row["state"] == "failed" and "Drawn" in row["message"])
+    assert failed["check"] == "every reference leads to what it must be"
+    assert "Did you mean 'Draw'?" in failed["message"]
+
+
 def test_a_plugin_of_commands_alone_needs_no_hook_module(mml, fake_distribution):
     command = "def add_arguments(parser): ...\ndef run(args): return 0\n"
     fake_distribution(

@@ -113,6 +113,16 @@ def test_doctor_says_what_is_wrong_and_what_could_be_better(site, mml):
     assert "nowhere_at_all" in wrong
 
 
+def test_doctor_follows_references_that_list_does_not(site, mml):
+    hook = "@hookimpl\ndef mml_schedulers():\n    yield SchedulerSpec(name='x', target='mml_lost.inner:Thin')"
+    site.install("lost", f"MML_PLUGIN_API = 1\n\n{hook}", files={"inner.py": "class Thing: pass"})
+    assert "active" in mml("plugins", "list")[1].partition("mml-plugin-lost")[2].splitlines()[0]
+    code, out, _ = mml("plugins", "doctor")
+    assert code == 1
+    (line,) = (line for line in out.splitlines() if line.startswith("wrong"))
+    assert line.endswith("mml_lost.inner has no 'Thin'. Did you mean 'Thing'?")
+
+
 def test_hooks_lists_all_of_them_and_explains_one(mml):
     code, out, _ = mml("plugins", "hooks")
     assert code == 0
