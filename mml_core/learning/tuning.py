@@ -229,21 +229,24 @@ def _find_batch_size(
     from lightning.pytorch.tuner.tuning import Tuner
 
     before = _batch_size(datamodule)
+    first = min(before, search.max_batch_size)
+    trials = (search.max_batch_size // first).bit_length()
     model.schedule_for_fit = False
     try:
         size = Tuner(_trainer(cfg, folder)).scale_batch_size(
             model,
             datamodule=datamodule,
             mode="power",
-            init_val=min(before, search.max_batch_size),
+            init_val=first,
             steps_per_trial=search.batch_size_steps,
-            max_val=search.max_batch_size,
+            max_trials=trials,
+            max_val=search.max_batch_size + 1,  # the tuner takes what reaches this without trying it
         )
     finally:
         _set_batch_size(datamodule, before)
     if size is None:
         raise TuningError("The batch-size search found no size at all; unset tune.batch_size.")
-    return int(size)
+    return min(int(size), first << trials - 1)
 
 
 def _trainer(cfg: Any, folder: Path, *, callbacks: Sequence[Callback] = (), max_steps: int = -1) -> Trainer:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from mml_core.learning.factory import create_model
+from mml_core.learning.module import MMLModule
 from mml_core.learning.options import OptionError
 from mml_core.learning.trainer import create_trainer
 from mml_core.learning.tuning import Tuned, TuningError, apply, suggest_lr, tune, wanted
@@ -85,6 +87,23 @@ def test_what_an_earlier_attempt_found_is_not_searched_again(
     assert tune(cfg, model, digits("label"), folder=tmp_path, note=notes[1], earlier=notes[1::-1]) == first
     assert model.learning_rate == first.lr
     assert notes[1].read_bytes() == notes[0].read_bytes()
+
+
+def test_each_batch_size_is_trained_for_as_many_steps_as_the_option_says(
+    learning_config: Any, task_like: Any, digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: Counter[int] = Counter()
+    step = MMLModule.training_step
+
+    def counted(self: MMLModule, batch: Any, batch_idx: int) -> Any:
+        sizes[len(batch["image"])] += 1
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(MMLModule, "training_step", counted)
+    cfg = learning_config(tune__batch_size=True, tune__max_batch_size=150)
+    cfg["trainer"]["accelerator"], cfg["tune"]["batch_size_steps"] = "cpu", 2
+    assert tune(cfg, fresh(cfg, task_like), digits("label", batch_size=32), folder=tmp_path).batch_size == 128
+    assert sizes == {32: 2, 64: 2, 128: 2}  # the one that is chosen was tried, too
 
 
 def test_a_search_over_gathered_gradients_is_silent(
