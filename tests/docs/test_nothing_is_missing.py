@@ -30,17 +30,6 @@ TOGETHER = {"trainer": "test_learning_options compares its keys with the argumen
 """Groups whose keys one test looks at without naming them."""
 HYDRA = "hydra"
 """Settings that make Hydra keep its runs where mml has them, and are not to be changed."""
-UNTESTED = {
-    "adapter.kwargs.module_dropout",
-    "arch.auto.classification.kwargs.conv1_t_stride",
-    "arch.auto.multilabel.kwargs.conv1_t_stride",
-    "arch.auto.regression.kwargs.conv1_t_stride",
-    "adapter.kwargs.use_dora",
-    "adapter.kwargs.use_rslora",
-    "augmentations.shear",
-    "tune.batch_size_steps",
-}
-"""Options that no test names yet: nothing is to be added here, and what gets a test is to be taken out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,17 +209,11 @@ def test_no_config_option_lacks_its_description_example_or_test(examples: str, t
         outer = {beginning for name in found for beginning in _beginnings(name)}
         for name, (described, shown) in found.items():
             group, _, key = name.partition(".")
-            together = group in TOGETHER or name in UNTESTED
             yield Thing(
                 name=name,
                 described=described,
                 shown=shown or name in outer | words,
-                tested=together or name in tests.words or key.rpartition(".")[2] in tests.words,
+                tested=group in TOGETHER or name in tests.words or key.rpartition(".")[2] in tests.words,
             )
 
     check(things(), at_least=200)
-
-
-def test_what_is_said_to_be_untested_is_an_option_that_no_test_names(tests: Text) -> None:
-    assert set(options()) >= UNTESTED
-    assert {name for name in UNTESTED if name.rpartition(".")[2] in tests.words} == set()

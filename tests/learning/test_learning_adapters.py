@@ -138,6 +138,39 @@ def test_dropout_of_adapters_acts_in_training() -> None:
     assert model.train().network.blocks[0].qkv.lora_dropout["default"].training
 
 
+def test_use_rslora_divides_by_the_root_of_the_rank() -> None:
+    model, other = backbone(), backbone()
+    add_adapters(model, rule(r=4, lora_alpha=8, use_rslora=True))
+    add_adapters(other, rule(r=4, lora_alpha=8))
+    assert model.network.blocks[0].qkv.scaling["default"] == 8 / 4**0.5
+    assert other.network.blocks[0].qkv.scaling["default"] == 8 / 4
+
+
+def test_use_dora_learns_the_size_of_each_weight_and_is_merged() -> None:
+    model = backbone()
+    add_adapters(model, rule(use_dora=True))
+    sizes = {name: each for name, each in model.named_parameters() if "magnitude" in name}
+    assert len(sizes) == 4
+    assert all(each.requires_grad for each in sizes.values())
+    before = {name: each.detach().clone() for name, each in sizes.items()}
+    train(model)
+    assert not any(torch.equal(before[name], each) for name, each in sizes.items())
+    outputs = model(images())
+    merge_adapters(model)
+    torch.testing.assert_close(model(images()), outputs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["loha", "lokr"])
+def test_module_dropout_skips_whole_adapters_in_training(name: str) -> None:
+    for share, skipped in ((0.0, False), (1.0, True)):
+        model = backbone()
+        add_adapters(model, rule(name, module_dropout=share))
+        model.train()(images()).square().mean().backward()
+        adapters = [each for key, each in model.network.named_parameters() if each.requires_grad]
+        assert adapters
+        assert all(each.grad is None for each in adapters) is skipped
+
+
 def test_only_adapters_and_heads_are_trained() -> None:
     model = backbone()
     add_adapters(model, rule())

@@ -268,6 +268,21 @@ def test_presets_name_registered_networks(preset: str) -> None:
     MANAGER.resolve(entry)(entry.record.task_types[0], 1, 2, SIZE, **cfg.arch.kwargs)
 
 
+@pytest.mark.parametrize("task_type", ["classification", "multilabel", "regression"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_stride_of_automatic_networks_is_an_option_of_each_task_type(task_type: str, stride: int) -> None:
+    from mml_core.config.compose import compose
+    from mml_core.learning.architectures import choose_architecture
+
+    cfg = compose(["arch=auto", f"arch.auto.{task_type}.kwargs.conv1_t_stride={stride}"], MANAGER)
+    chosen = choose_architecture(cfg.arch, task_type)
+    network = MANAGER.resolve(MANAGER.architectures.entry(chosen.name))(
+        task_type, 1, 2, SIZE, **chosen.kwargs
+    )
+    first = next(each for each in network.modules() if isinstance(each, torch.nn.Conv2d))
+    assert first.stride == (stride, stride)
+
+
 def test_the_loss_is_monais_and_deterministic_on_cuda() -> None:
     from monai.losses import DiceCELoss
     from torch.utils._python_dispatch import TorchDispatchMode
