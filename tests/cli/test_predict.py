@@ -1,10 +1,8 @@
 """`mml predict` applies stored models to images of no task, and needs nothing of the training data."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,46 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
-from mml_core.cli.main import main
 from mml_core.learning.predictions import Predictions, load_predictions
 from mml_core.learning.probabilities import probabilities
-from mml_core.tasks.description import TaskType
-from mml_core.testing.fixtures import CommandRunner, MMLProject, Result
+from mml_core.testing.fixtures import CommandRunner, Result
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
-TASKS = {
-    "kind": TaskType.CLASSIFICATION,
-    "signs": TaskType.MULTILABEL,
-    "size": TaskType.REGRESSION,
-    "shape": TaskType.SEGMENTATION,
-}
-
-
-def schedulers_conftest() -> ModuleType:
-    path = Path(__file__).parents[1] / "schedulers" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("schedulers_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(training) -> Path:
     """Results of a training on two folds of a task of each type, and the images, without the data."""
-    root = tmp_path_factory.mktemp("trained")
-    tools = schedulers_conftest()
-    for name, task_type in TASKS.items():
-        tools.install_task(root / "data", name, task_type, samples=20)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MML_DATA_PATH", str(root / "data"))
-        patch.setenv("MML_RESULTS_PATH", str(root / "results"))
-        assert main(["run", "--mode=train", f"--tasks={','.join(TASKS)}", "mode.folds=2", *tools.QUICK]) == 0
-        joint = ["--proj=joint", "--tasks=kind", "mode.co_tasks.tasks=[size]", "mode.folds=1"]
-        assert main(["run", "--mode=train", *joint, *tools.QUICK]) == 0
-    for name in TASKS:
+    root = training.root
+    training.run(20, ["--proj=joint", "--tasks=kind", "mode.co_tasks.tasks=[size]", "mode.folds=1"])
+    for name in training.tasks:
         images = root / "images" / name
         images.mkdir(parents=True)
         for path in (root / "data" / "datasets" / name).glob("[0-9]*.png"):
@@ -59,14 +30,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 shutil.copy(path, images)
     shutil.rmtree(root / "data")
     return root
-
-
-@pytest.fixture
-def workplace(trained: Path, mml_project: MMLProject, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to work in."""
-    shutil.copytree(trained, mml_project.root, dirs_exist_ok=True)
-    monkeypatch.chdir(mml_project.root)
-    return mml_project.root
 
 
 def model(task: str, number: int = 1) -> str:
@@ -95,7 +58,7 @@ def content(result: Result) -> dict[str, Any]:
     return json.loads(result.out)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["kind", "signs", "size", "shape"])
 def test_a_model_predicts_what_it_predicted_when_it_was_tested(
     mml: CommandRunner, workplace: Path, task: str
 ) -> None:
@@ -109,12 +72,12 @@ def test_a_model_predicts_what_it_predicted_when_it_was_tested(
 
 @pytest.mark.parametrize("task", ["kind", "signs"])
 def test_models_of_several_folds_predict_by_their_mean_probability(
-    mml: CommandRunner, workplace: Path, task: str
+    mml: CommandRunner, workplace: Path, training, task: str
 ) -> None:
     said = content(mml("predict", f"default/{task}", f"images/{task}", "--json"))
     rows = {row["image"]: row["probabilities"] for row in said["predictions"]}
     parts = [seen_at_test(task, fold) for fold in (0, 1)]
-    kind = str(TASKS[task])
+    kind = str(training.tasks[task])
     chances = np.mean([probabilities(kind, part.outputs.double().numpy()) for part in parts], axis=0)
     assert said["models"] == 2
     for sample, expected in zip(parts[0].sample_ids, chances, strict=True):

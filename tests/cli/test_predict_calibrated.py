@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -15,59 +13,27 @@ import pytest
 import torch
 
 import mml_core.api as mml_api
-from mml_core.cli.main import main
 from mml_core.learning.predictions import Predictions, load_predictions
 from mml_core.learning.probabilities import probabilities
-from mml_core.tasks.description import TaskType
 from mml_core.testing.fixtures import CommandRunner, MMLProject, Result
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
-TASKS = {
-    "kind": TaskType.CLASSIFICATION,
-    "signs": TaskType.MULTILABEL,
-    "size": TaskType.REGRESSION,
-    "shape": TaskType.SEGMENTATION,
-}
-ABLE = [task for task in TASKS if task != "shape"]
+ABLE = ["kind", "signs", "size"]
 FEW = ("mode.subroutines=[calibrate]", "metrics.intervals.method=none")
 
 
-def schedulers_conftest() -> ModuleType:
-    path = Path(__file__).parents[1] / "schedulers" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("schedulers_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(training) -> Path:
     """Results of a training on two folds of a task of each type, and the images of the test split."""
-    root = tmp_path_factory.mktemp("trained")
-    tools = schedulers_conftest()
-    for name, task_type in TASKS.items():
-        tools.install_task(root / "data", name, task_type, samples=100)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MML_DATA_PATH", str(root / "data"))
-        patch.setenv("MML_RESULTS_PATH", str(root / "results"))
-        assert main(["run", "--mode=train", f"--tasks={','.join(TASKS)}", "mode.folds=2", *tools.QUICK]) == 0
-    for name in TASKS:
+    root = training.root
+    training.run(100)
+    for name in training.tasks:
         (file,) = (root / "results" / "default" / "PREDICTIONS" / name).glob("fold0_*.parquet")
         (root / "images" / name).mkdir(parents=True)
         for sample in part(file, "test").sample_ids:
             shutil.copy(root / "data" / "datasets" / name / image_of(sample, name), root / "images" / name)
     return root
-
-
-@pytest.fixture
-def workplace(trained: Path, mml_project: MMLProject, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to work in."""
-    shutil.copytree(trained, mml_project.root, dirs_exist_ok=True)
-    monkeypatch.chdir(mml_project.root)
-    return mml_project.root
 
 
 def part(file: Path, split: str) -> Predictions:
@@ -175,12 +141,16 @@ def test_a_calibration_in_another_project_is_named_by_it(mml: CommandRunner, wor
 
 
 def test_calibrated_ensembles_are_not_taken_for_calibrated_models(
-    mml: CommandRunner, workplace: Path
+    mml: CommandRunner, workplace: Path, training
 ) -> None:
     for seed in (1, 2):  # a second model, so that those of each fold are combined
-        tools = schedulers_conftest()
-        overrides = ("mode.folds=2", "mode.subroutines=[train,predict]", f"seed={seed}", *tools.QUICK)
-        assert mml("run", "--mode=train", "--tasks=kind", *overrides).code == 0
+        overrides = (
+            "mode.folds=2",
+            "mode.subroutines=[train,predict]",
+            f"seed={seed}",
+            *training.tools.QUICK,
+        )
+        assert mml("run", "--mode=train", "--tasks=kind", *overrides, *training.tools.QUICK).code == 0
     few = ("--tasks=kind", "metrics.intervals.method=none")
     assert mml("run", "--mode=postprocess", *few, "mode.subroutines=[ensemble]").code == 0
     assert mml("run", "--mode=postprocess", *few, *FEW, "mode.predictions=ensemble").code == 0
