@@ -144,12 +144,7 @@ def test_calibrated_ensembles_are_not_taken_for_calibrated_models(
     mml: CommandRunner, workplace: Path, training
 ) -> None:
     for seed in (1, 2):  # a second model, so that those of each fold are combined
-        overrides = (
-            "mode.folds=2",
-            "mode.subroutines=[train,predict]",
-            f"seed={seed}",
-            *training.tools.QUICK,
-        )
+        overrides = ["mode.folds=2", "mode.subroutines=[train,predict]", f"seed={seed}"]
         assert mml("run", "--mode=train", "--tasks=kind", *overrides, *training.tools.QUICK).code == 0
     few = ("--tasks=kind", "metrics.intervals.method=none")
     assert mml("run", "--mode=postprocess", *few, "mode.subroutines=[ensemble]").code == 0
