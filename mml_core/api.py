@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mml_core.config.locations import read_env_file as read_env_file
     from mml_core.config.locations import resolve_locations as resolve_locations
     from mml_core.errors import MMLError as MMLError
+    from mml_core.errors import near_matches as near_matches
     from mml_core.files.artefacts import ArtefactStore as ArtefactStore
     from mml_core.files.manager import MMLFileManager as MMLFileManager
     from mml_core.learning.comparison import Comparison as Comparison
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mml_core.learning.features import load_features as load_features
     from mml_core.learning.features import save_features as save_features
     from mml_core.learning.intervals import Bootstrap as Bootstrap
+    from mml_core.learning.layers import Layer as Layer
+    from mml_core.learning.layers import layers_of as layers_of
     from mml_core.learning.metrics import LESS_IS_BETTER as LESS_IS_BETTER
     from mml_core.learning.options import OptionError as OptionError
     from mml_core.learning.options import choose as choose
@@ -47,7 +50,12 @@ if TYPE_CHECKING:
     from mml_core.tasks.builder import TaskBuilder as TaskBuilder
     from mml_core.tasks.description import TaskDescription as TaskDescription
     from mml_core.tasks.description import TaskType as TaskType
+    from mml_core.tasks.errors import CreationError as CreationError
+    from mml_core.tasks.errors import sentence as sentence
+    from mml_core.tasks.folds import assign_folds as assign_folds
+    from mml_core.tasks.images import IMAGE_SUFFIXES as IMAGE_SUFFIXES
     from mml_core.tasks.images import read_image as read_image
+    from mml_core.tasks.images import read_mask as read_mask
     from mml_core.tasks.models import ModelStorage as ModelStorage
     from mml_core.tasks.samples import SampleTable as SampleTable
     from mml_core.tasks.struct import TaskStruct as TaskStruct
@@ -58,10 +66,13 @@ _HOME = {
     "Bootstrap": "mml_core.learning.intervals",
     "Comparison": "mml_core.learning.comparison",
     "ComparisonError": "mml_core.learning.pairing",
+    "CreationError": "mml_core.tasks.errors",
     "Event": "mml_core.scheduling.executors",
     "FeatureScheduler": "mml_core.schedulers.features",
     "Features": "mml_core.learning.features",
+    "IMAGE_SUFFIXES": "mml_core.tasks.images",
     "LESS_IS_BETTER": "mml_core.learning.metrics",
+    "Layer": "mml_core.learning.layers",
     "MMLError": "mml_core.errors",
     "MMLFileManager": "mml_core.files.manager",
     "Model": "mml_core.notebook.model",
@@ -77,6 +88,7 @@ _HOME = {
     "TaskStruct": "mml_core.tasks.struct",
     "TaskType": "mml_core.tasks.description",
     "adjusted": "mml_core.learning.comparison",
+    "assign_folds": "mml_core.tasks.folds",
     "choose": "mml_core.learning.options",
     "compare": "mml_core.learning.comparison",
     "compose": "mml_core.config.compose",
@@ -85,17 +97,21 @@ _HOME = {
     "env_files": "mml_core.config.locations",
     "evaluate": "mml_core.learning.evaluation",
     "holm": "mml_core.learning.significance",
+    "layers_of": "mml_core.learning.layers",
     "load_blueprint": "mml_core.schedulers.blueprints",
     "load_features": "mml_core.learning.features",
     "load_predictions": "mml_core.learning.predictions",
+    "near_matches": "mml_core.errors",
     "open_project": "mml_core.notebook.project",
     "plan": "mml_core.notebook.runs",
     "read_env_file": "mml_core.config.locations",
     "read_image": "mml_core.tasks.images",
+    "read_mask": "mml_core.tasks.images",
     "require_known": "mml_core.learning.options",
     "resolve_locations": "mml_core.config.locations",
     "run": "mml_core.notebook.runs",
     "save_features": "mml_core.learning.features",
+    "sentence": "mml_core.tasks.errors",
     "summarise_tasks": "mml_core.learning.comparison",
     "writing": "mml_core.storage.atomic",
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from mml_core.learning.layers import Layer, layers_of
+from mml_core.api import Layer, layers_of
 
 Order = Iterator[tuple[str, ...]]
 

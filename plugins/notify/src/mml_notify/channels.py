@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from mml_core.errors import near_matches
+from mml_core.api import near_matches
 from mml_notify.message import Message
 from mml_notify.secrets import NotifyError, Secret, read_secret
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mml_core.api import MMLError, env_files, read_env_file
-from mml_core.errors import near_matches
+from mml_core.api import MMLError, env_files, near_matches, read_env_file
 from mml_notify.channels import Channel, Command, Mail, Slack
 from mml_notify.secrets import NotifyError
 

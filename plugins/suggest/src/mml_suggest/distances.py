@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mml_core.errors import near_matches
+from mml_core.api import near_matches
 from mml_suggest.options import SuggestError
 
 COLUMNS = ("task_a", "task_b", "distance", "value")

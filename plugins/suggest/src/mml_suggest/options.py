@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mml_core.api import MMLError
-from mml_core.errors import near_matches
+from mml_core.api import MMLError, near_matches
 
 _KNOWN = ("distances", "distance", "neighbours", "metric", "direction")
 _OF_MML = ("name", "scheduler", "subroutines")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from mml_core.api import MMLError, TaskDescription, TaskType
-from mml_core.errors import near_matches
+from mml_core.api import MMLError, TaskDescription, TaskType, near_matches
 
 _LONGEST = 12
 

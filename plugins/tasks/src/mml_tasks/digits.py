@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mml_tasks.tables import read_table, write_png, write_table
 
 if TYPE_CHECKING:
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 REFERENCE = (
     "Alpaydin, E. and Kaynak, C. (1998). Optical Recognition of Handwritten Digits. UCI Machine Learning "
@@ -28,7 +28,7 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool
     """
     from sklearn import datasets
 
-    from mml_core.tasks.folds import assign_folds
+    from mml_core.api import assign_folds
 
     found = datasets.load_digits()
     images = np.rint(found.images * (255 / 16)).astype(np.uint8)

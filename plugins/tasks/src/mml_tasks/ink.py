@@ -12,7 +12,7 @@ from mml_tasks.digits import REFERENCE, load_digits
 from mml_tasks.tables import read_table, write_png, write_table
 
 if TYPE_CHECKING:
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 SIZE = 64
 COUNTS = {"train": 360, "test": 90}

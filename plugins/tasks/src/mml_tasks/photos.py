@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mml_tasks.tables import read_table, write_png, write_table
 
 if TYPE_CHECKING:
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 PHOTOS = {
     "cat": "chelsea",

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mml_core.errors import MMLError, near_matches
+from mml_core.api import MMLError, near_matches
 from mml_timm.layer_groups import layer_groups
 from mml_timm.published import fetch, fitted
 

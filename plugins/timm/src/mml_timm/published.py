@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mml_core.errors import MMLError
+from mml_core.api import MMLError
 
 FILES = ("model.safetensors", "pytorch_model.bin")
 """What the file of the weights is called in a repository of the hub, in order of preference."""

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mml_core.errors import near_matches
+from mml_core.api import near_matches
 from mml_timm.decoders import DECODERS
 from mml_timm.networks import COARSEST, Request, TimmError, TimmNetwork, reason
 

@@ -29,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tracked_run(project: str, name: str | None) -> Path:
-    from mml_core.api import resolve_locations
-    from mml_core.errors import near_matches
+    from mml_core.api import near_matches, resolve_locations
     from mml_trackers.journal import FOLDER
     from mml_trackers.options import TrackerError
 

@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
-from mml_core.api import MMLError
-from mml_core.errors import near_matches
+from mml_core.api import MMLError, near_matches
 
 T = TypeVar("T", bound="TrackerOptions")
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mml_core.errors import near_matches
-from mml_core.tasks.errors import CreationError, sentence
+from mml_core.api import CreationError, near_matches, sentence
 from mml_tasks.importers.coco_masks import SegmentationError, region
 from mml_tasks.importers.common import Fill, check_pattern, copy_in, new_builder, subject_of
 from mml_tasks.tables import write_png
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 _IGNORED = 255
 

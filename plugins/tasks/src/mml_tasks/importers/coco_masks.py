@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mml_core.tasks.errors import CreationError
+from mml_core.api import CreationError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mml_core.tasks.errors import CreationError
+from mml_core.api import CreationError
 from mml_tasks.tables import write_png
 
 if TYPE_CHECKING:
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 Fill = Callable[[Path], "TaskBuilder"]
 """Fills an empty dataset folder, and returns what describes its samples."""
@@ -36,7 +36,7 @@ SPLIT_WORDS = {
 
 def new_builder(args: argparse.Namespace, task_type: str, dataset_root: Path) -> TaskBuilder:
     """Return a builder with what every importer is told of the task."""
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
     builder = TaskBuilder(name=args.name, task_type=task_type, dataset=args.name, dataset_root=dataset_root)
     builder.describe(

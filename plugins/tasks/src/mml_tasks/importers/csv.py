@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mml_core.tasks.errors import CreationError
+from mml_core.api import CreationError
 from mml_tasks.importers.common import SPLIT_WORDS, Fill, check_classes, copy_in, new_builder, split_of
 from mml_tasks.importers.tables import Row, read_rows, require_columns
 
 if TYPE_CHECKING:
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 TYPES = ("classification", "multilabel", "regression", "semantic_segmentation", "unlabelled")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mml_core.tasks.errors import CreationError
+from mml_core.api import CreationError
 from mml_tasks.importers.common import (
     Fill,
     check_classes,
@@ -25,7 +25,7 @@ from mml_tasks.importers.common import (
 from mml_tasks.importers.searching import LeftOut, images_below
 
 if TYPE_CHECKING:
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from mml_core.errors import near_matches
-from mml_core.tasks.errors import CreationError, sentence
+from mml_core.api import CreationError, near_matches, sentence
 from mml_tasks.importers.common import Fill, new_builder, put_image
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 SPLITS = {"train": "train", "val": "train", "test": "test"}
 TYPES = ("classification", "multilabel", "regression")

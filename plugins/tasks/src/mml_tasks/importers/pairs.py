@@ -12,14 +12,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mml_core.errors import near_matches
-from mml_core.tasks.errors import CreationError
+from mml_core.api import CreationError, near_matches
 from mml_tasks.importers.common import Fill, check_pattern, copy_in, new_builder, subject_of
 from mml_tasks.importers.searching import LeftOut, images_below
 from mml_tasks.tables import write_png
 
 if TYPE_CHECKING:
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 _MOST_CLASSES = 64
 _IGNORED = 255
@@ -117,7 +116,7 @@ def _values(pairs: list[Pair], ignored: int | None) -> list[int]:
     """Return all values of classes that occur in masks, sorted; 0 is the first, unless it is ignored."""
     import numpy as np
 
-    from mml_core.tasks.images import read_mask
+    from mml_core.api import read_mask
 
     values = {0} - {ignored}
     for _, mask, _, _ in pairs:
@@ -141,7 +140,7 @@ def _class_names(classes: str | None, values: list[int]) -> list[str]:
 def _write_mask(builder: TaskBuilder, mask: Path, values: list[int], ignored: int | None, name: str) -> str:
     import numpy as np
 
-    from mml_core.tasks.images import read_mask
+    from mml_core.api import read_mask
 
     builder.origins[name] = mask
     found = read_mask(mask)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from mml_core.errors import near_matches
-from mml_core.tasks.errors import CreationError
+from mml_core.api import CreationError, near_matches
 
 _SHOWN = 3
 
@@ -46,7 +45,7 @@ def images_below(folder: Path, left_out: LeftOut) -> list[Path]:
     Raises:
         CreationError: There is no such folder, or one in it cannot be read.
     """
-    from mml_core.tasks.images import IMAGE_SUFFIXES
+    from mml_core.api import IMAGE_SUFFIXES
 
     if not folder.is_dir():
         candidates = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []

@@ -9,8 +9,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
-from mml_core.errors import near_matches
-from mml_core.tasks.errors import CreationError, sentence
+from mml_core.api import CreationError, near_matches, sentence
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mml_core.tasks.errors import CreationError, sentence
+from mml_core.api import CreationError, sentence
 from mml_tasks.importers.common import Fill, new_builder, put_image
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mml_core.tasks.builder import TaskBuilder
+    from mml_core.api import TaskBuilder
 
 TYPES = ("classification", "multilabel", "regression", "semantic_segmentation")
 _SCALED = 255
