@@ -176,7 +176,7 @@ class PluginManager(Contributions):
         used = None if providers is None else set(map(normalise, providers))
         for conflict in self.path_conflicts():
             if used is None or used.intersection(conflict.refused):
-                raise ConflictError(f"{conflict} Switch one off with --without-plugin.")
+                raise ConflictError(conflict.refusal())
 
     def warnings(self) -> list[str]:
         """Return one line for each plugin that is not used though it should be, and for each conflict."""

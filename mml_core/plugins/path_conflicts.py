@@ -35,6 +35,15 @@ class PathConflict:
         others = tuple(name for name in self.plugins if name != CORE)
         return others or self.plugins
 
+    def refusal(self) -> str:
+        """Return what a run is told that uses one of them: a warning has told the assignments."""
+        keys = {claim.record.key for claim in self.claims}
+        change = "rename the key" if len(keys) == 1 else "change the path of a key"
+        return (
+            f"{' and '.join(self.plugins)} claim {self.what}, and this run uses {' or '.join(self.refused)}: "
+            f"leave one out by --without-plugin, or, if you write one of them, {change} there."
+        )
+
     def __str__(self) -> str:
         claims = ", ".join(f"{claim.qualified} = {claim.record.path}" for claim in self.claims)
         holds = f"that of {CORE} holds, and " if CORE in self.plugins else ""

@@ -140,6 +140,9 @@ def test_a_builtin_owns_its_path_and_only_runs_of_the_other_plugin_are_refused(s
     done = site.mml("run", "--mode=fine")
     assert done.returncode == 2
     assert says in done.stderr.splitlines()[-1]
+    change = "rename the key there" if key == "models" else "change the path of a key there"
+    assert done.stderr.splitlines()[-1].endswith(f"{change}.")
+    assert path not in done.stderr.splitlines()[-1]  # that, the warning above it has told
     with MMLFileManager(
         data=site.folder, results=site.folder, project="p", plugins=site.discover()
     ) as manager:
