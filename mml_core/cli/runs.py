@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="list",
         choices=ACTIONS,
-        help="list (default); show RUN; continue [RUN], same as `mml run --continue`; rm RUN…",
+        help="list (default); show [RUN], without a name the newest; continue [RUN], same as "
+        "`mml run --continue`; rm RUN…",
     )
     parser.add_argument("names", nargs="*", metavar="RUN", help="runs by name")
     parser.add_argument("--proj", default=None, help="the project (default: default)")
@@ -38,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from mml_core.config.locations import resolve_locations
 
     most = {"list": 0, "show": 1, "continue": 1}.get(args.action, len(args.names))
-    least = {"show": 1, "rm": 1}.get(args.action, 0)
+    least = {"rm": 1}.get(args.action, 0)
     if not least <= len(args.names) <= most:
         raise UsageError(
-            "Write `mml runs`, `mml runs show RUN`, `mml runs continue [RUN]` or `mml runs rm RUN…`."
+            "Write `mml runs`, `mml runs show [RUN]`, `mml runs continue [RUN]` or `mml runs rm RUN…`."
         )
     results = resolve_locations().results
     if args.action == "continue":
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     project = project_folder(results, args.proj or DEFAULT_PROJECT)
     if args.action == "show":
-        return _show(project, args.names[0], as_json=args.json, debug=args.debug)
+        name = args.names[0] if args.names else _newest(project)
+        return _show(project, name, as_json=args.json, debug=args.debug)
     if args.action == "rm":
         return _remove(project, args.names, ask=not args.yes)
     return _list(project, as_json=args.json)
@@ -72,6 +74,15 @@ def _list(project: Path, *, as_json: bool) -> int:
             if row["continue_with"] and row["status"] != "running":
                 print(f"go on with {row['run']}: {row['continue_with']}")
     return 0
+
+
+def _newest(project: Path) -> str:
+    from mml_core.scheduling.runs import UnknownRunError, list_runs
+
+    runs = list_runs(project)
+    if not runs:
+        raise UnknownRunError(f"The project '{project.name}' has no runs; start one by `mml run`.")
+    return max(runs, key=lambda each: each.created).id
 
 
 def _show(project: Path, name: str, *, as_json: bool, debug: bool) -> int:

@@ -244,6 +244,17 @@ def test_g05_what_is_whole_of_a_run_with_a_damaged_plan_is_shown(
     assert (shown.code, "plan.json is damaged" in shown.out, "not yet" in shown.out) == (0, True, True), shown
 
 
+def test_show_without_a_name_shows_the_newest_run(ends: Any, mml: Any, mml_project: Any) -> None:
+    (mml_project.results / "empty").mkdir(parents=True)
+    none = mml("runs", "show", "--proj", "empty")
+    assert (none.code, "has no runs" in none.err) == (2, True), none
+    for _ in range(2):
+        assert ends("mark").code == 0
+    created = {run.name: json.loads((run / "run.json").read_text())["created"] for run in mml_project.runs()}
+    shown = json.loads(mml("runs", "show", "--json").out)
+    assert shown["run"] == max(created, key=created.__getitem__)
+
+
 def test_a_run_whose_removal_was_killed_is_gone(ends: Any, mml: Any, mml_project: Any) -> None:
     assert ends("fail_once").code == 1
     (run,) = mml_project.runs()
