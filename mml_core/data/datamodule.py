@@ -33,9 +33,11 @@ Statistics = tuple[list[float], list[float]]
 class MMLDataModule(LightningDataModule):
     """Batches of one task, with one of its folds held out for validation.
 
-    The batches a step of the network gets, after `on_after_batch_transfer`: ``image`` (B, C, H, W) float32,
-    normalised by the means and standard deviations of the training split; ``target`` (B,) int64, (B, K)
-    float32, or (B, H, W) int64; ``index`` (B,) int64, rows of the sample table.
+    Loaders yield what is stored: ``image`` (B, C, H, W) of grey values, uint8, or float32 on 0 to 1 where
+    images have 16 bit. A trainer's transfer makes of that, by `on_after_batch_transfer`, the batches that a
+    step of the network gets: ``image`` (B, C, H, W) float32, normalised by the means and standard deviations
+    of the training split; ``target`` (B,) int64, (B, K) float32, or (B, H, W) int64; ``index`` (B,) int64,
+    rows of the sample table. A loop over a loader gets what is stored.
 
     Args:
         description: The task, with its tags applied.
@@ -211,7 +213,10 @@ class MMLDataModule(LightningDataModule):
         return EpochLoader(dataset, batches, self.options.loader.arguments())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Bring a batch to floating point, augment it if it is one to train on, and normalise it."""
+        """Bring a batch to floating point, augment it if it is one to train on, and normalise it.
+
+        A trainer calls it; in a loop over a loader, call it where normalised images are needed.
+        """
         image = batch["image"]
         image = image.to(torch.float32).div_(255) if image.dtype == torch.uint8 else image
         classes, ignored = self.description.num_classes, self.description.ignore_index

@@ -77,9 +77,14 @@ class TrainingTools:
     ) -> MMLDataModule:
         """Return a datamodule for a task whose fold ``fold`` validates.
 
+        ``train_dataloader()``, ``val_dataloader()``, ``test_dataloader()`` and ``predict_dataloader()`` of it
+        yield batches of the images as they are stored in the preprocessing of the run: ``batch["image"]``
+        (B, C, H, W) of grey values, uint8 as a rule. A trainer's transfer normalises them; a loop of your own
+        does not, unless it calls ``on_after_batch_transfer``.
+
         Args:
             task_struct: The task.
-            fold: The fold.
+            fold: The fold; None trains on all of the training split.
             **kwargs: Passed to ``mml_core.data.datamodule.create_datamodule``.
         """
         from mml_core.data.datamodule import create_datamodule

@@ -18,6 +18,11 @@ class TaskStruct(HeaderView):
         description: The task as it is installed.
         paths: Intermediate results of scheduler steps, by a name of their choice.
         models: The models trained on the task.
+
+    Attributes:
+        description: The task as it is installed: its samples (``description.samples``) and the folder its
+            images lie in (``description.dataset_root``).
+        header: Its header.
     """
 
     def __init__(
