@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from mml_core.testing.crash import CrashFaultError, FaultKind, Victim
+from mml_core.testing.crash.bench import UndisturbedRunError
 
 FAULTS = {
     "KeptInMemory": (FaultKind.IN_MEMORY, 6),
@@ -88,3 +89,11 @@ def test_chance_is_told_from_what_another_executor_changes(crash_kit, planted):
         crash_kit(planted.Unseeded, executor="processes", sample=0)
     assert {fault.kind for fault in caught.value.report.faults} == {FaultKind.UNSEEDED}
     assert "nothing was killed" in caught.value.report.summary()
+
+
+@pytest.mark.long
+def test_a_step_that_another_executor_makes_fail_is_told_what_may_be_the_cause(crash_kit, planted):
+    with pytest.raises(
+        UndisturbedRunError, match=r"no attribute 'last'.* By one process .* put it on a Task"
+    ):
+        crash_kit(planted.KeptInMemory, executor="processes", sample=0)

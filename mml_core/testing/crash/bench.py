@@ -13,7 +13,7 @@ from mml_core.errors import MMLError
 from mml_core.testing.crash.backends import Backend
 from mml_core.testing.crash.barriers import Barrier
 from mml_core.testing.crash.disk import Folder, Node, folder_of
-from mml_core.testing.crash.faults import Fault, FaultKind
+from mml_core.testing.crash.faults import ADVICE, Fault, FaultKind
 from mml_core.testing.crash.lint import Lint
 from mml_core.testing.crash.picture import Picture, differences, runs_below, take_picture
 from mml_core.testing.crash.scenario import Scenario
@@ -109,7 +109,7 @@ class Bench:
         first = self._undisturbed(self.scenario.command(undisturbed=True))
         self.timeout = max(_LEAST_SECONDS, _SLOWER * first.seconds)
         self._given_twice = _paths_of_two_steps(first.picture)
-        second = self._undisturbed(self.scenario.command())
+        second = self._undisturbed_elsewhere()
         differ = self._disagreement(first.picture, second.picture)
         # What is injured is the second: the same as the first, but with the executor that was asked for.
         first.trial.remove()
@@ -131,6 +131,18 @@ class Bench:
                 kind = FaultKind.IN_MEMORY
                 where = f"executor={self.scenario.executor} and one process for all steps differ"
         return [Fault(kind, where, each) for each in told]
+
+    def _undisturbed_elsewhere(self) -> Reference:
+        """Run the command by the executor that was asked for, after it has succeeded by one process."""
+        try:
+            return self._undisturbed(self.scenario.command())
+        except UndisturbedRunError as error:
+            if not self.scenario.executor:
+                raise
+            raise UndisturbedRunError(
+                f"{error} By one process for all steps it succeeds: if a step looks for what another kept, "
+                f"{ADVICE[FaultKind.IN_MEMORY]}."
+            ) from error
 
     def _undisturbed(self, command: list[str]) -> Reference:
         trial = self.fresh()

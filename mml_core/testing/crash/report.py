@@ -85,7 +85,8 @@ class CrashReport:
 
     def summary(self) -> str:
         """Return one line."""
-        faults = f"{len(self.faults)} faults" if self.found else "no fault"
+        found = len(self.faults)
+        faults = f"{found} fault{'s' if found > 1 else ''}" if found else "no fault"
         if self.unit == KILL_POINTS and not self.run:
             return f"nothing was killed; undisturbed runs compared: {faults} ({self.command})"
         seed = f", MML_CRASH_SEED={self.seed}" if self.seed is not None else ""
