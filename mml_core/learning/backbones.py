@@ -13,6 +13,7 @@ import numpy as np
 from mml_core.learning.features import TARGETS, Features, FeaturesError
 
 if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
     from torch import nn
 
     from mml_core.plugins import PluginManager
@@ -189,7 +190,6 @@ def extract_features(
     """
     import torch
 
-    from mml_core.data.datamodule import create_datamodule
     from mml_core.learning.feature_module import FeatureModule
 
     rows = np.concatenate([task.samples.indices(split) for split in splits])
@@ -201,20 +201,10 @@ def extract_features(
     if samples is not None and samples < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, size=samples, replace=False))
     chosen = task.with_samples(task.samples.take(np.sort(rows)))
-    data = create_datamodule(
-        ChainMap({"preprocessing": dict(backbone.preprocessing)}, cfg),
-        chosen,
-        data_root=data_root,
-        fold=None,
-        seed=seed,
-        normalisation=backbone.normalisation,
-    )
     module = FeatureModule(backbone.network)
-    parts: list[Mapping[str, torch.Tensor]] = []
-    for part in PARTS:
-        if len(data.rows(part)):  # type: ignore[arg-type]  # PARTS holds such names alone
-            data.predict_part = part  # type: ignore[assignment]
-            parts += trainer().predict(module, datamodule=data)
+    parts: list[Mapping[str, torch.Tensor]] = show_images(
+        module, backbone, chosen, trainer, cfg=cfg, data_root=data_root, seed=seed
+    )
     index = torch.cat([part["index"] for part in parts]).numpy()
     shown = chosen.samples.take(index)
     task_type = str(task.task_type.value)
@@ -230,6 +220,48 @@ def extract_features(
         classes=task.class_names if target in ("label", "labels") else (),
         backbone=backbone.description,
     )
+
+
+def show_images(
+    module: LightningModule,
+    backbone: Backbone,
+    task: TaskDescription,
+    trainer: Callable[[], Any],
+    *,
+    cfg: Any,
+    data_root: Path,
+    seed: int = 0,
+) -> list[Any]:
+    """Show all samples of a task to a module, whole and without augmentation, one split after another.
+
+    Args:
+        module: Its ``predict_step`` gets the batches.
+        backbone: Whose preprocessing and normalisation images go through.
+        task: The task.
+        trainer: Makes a Lightning trainer that predicts every batch, once for each split.
+        cfg: The composed config; its group ``loader`` is read.
+        data_root: The data folder.
+        seed: The seed of the step.
+
+    Returns:
+        What ``predict_step`` returned for each batch.
+    """
+    from mml_core.data.datamodule import create_datamodule
+
+    data = create_datamodule(
+        ChainMap({"preprocessing": dict(backbone.preprocessing)}, cfg),
+        task,
+        data_root=data_root,
+        fold=None,
+        seed=seed,
+        normalisation=backbone.normalisation,
+    )
+    found: list[Any] = []
+    for part in PARTS:
+        if len(data.rows(part)):  # type: ignore[arg-type]  # PARTS holds such names alone
+            data.predict_part = part  # type: ignore[assignment]
+            found += trainer().predict(module, datamodule=data)
+    return found
 
 
 def _require_features(network: nn.Module, name: str) -> None:

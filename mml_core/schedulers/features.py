@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mml_core.files.stored_models import find_stored_model, load_stored_model
-from mml_core.learning.options import OptionError, choose, is_whole, plain
+from mml_core.learning.options import OptionError
+from mml_core.schedulers.feature_options import BACKBONE, PIXELS, FeatureOptions
 from mml_core.scheduling.base import AbstractBaseScheduler
 
 if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
+    from torch import nn
+
     from mml_core.learning.backbones import Backbone
     from mml_core.learning.features import Features
     from mml_core.learning.pipeline import Pipeline
@@ -19,53 +22,7 @@ if TYPE_CHECKING:
     from mml_core.tasks.models import ModelStorage
     from mml_core.tasks.struct import TaskStruct
 
-SPLITS = ("all", "train", "test", "unlabelled")
-NORMALISATIONS = ("imagenet", "task")
-FEATURES, PIXELS = "features", "pixels"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureOptions:
-    """Which features are taken, as ``mode`` says.
-
-    Attributes:
-        of: ``features`` of a backbone, or ``pixels``.
-        model: The stored model whose backbone is taken; None for the one of ``arch``.
-        split: The split whose samples are taken, or ``all``.
-        samples: At most so many of each task; None for all.
-        normalisation: What images are normalised by for the backbone of ``arch``.
-    """
-
-    of: str = FEATURES
-    model: str | None = None
-    split: str = "all"
-    samples: int | None = None
-    normalisation: str = NORMALISATIONS[0]
-
-    @classmethod
-    def from_config(cls, mode: Mapping[str, Any]) -> FeatureOptions:
-        """Read ``of``, ``model``, ``split``, ``samples`` and ``normalisation`` of a mode.
-
-        Raises:
-            OptionError: A value is impossible.
-        """
-        of, split = mode.get("of") or FEATURES, mode.get("split") or SPLITS[0]
-        normalisation, samples = mode.get("normalisation") or NORMALISATIONS[0], plain(mode.get("samples"))
-        choose("mode.of", of, dict.fromkeys((FEATURES, PIXELS)))
-        choose("mode.split", split, dict.fromkeys(SPLITS))
-        choose("mode.normalisation", normalisation, dict.fromkeys(NORMALISATIONS))
-        if samples is not None and not is_whole(samples, least=2):
-            raise OptionError(f"mode.samples must be a whole number from 2, or null, found {samples!r}.")
-        model = mode.get("model")
-        return cls(
-            of=of, model=None if model is None else str(model), split=split, samples=samples,
-            normalisation=normalisation,
-        )  # fmt: skip
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits that are taken."""
-        return SPLITS[1:] if self.split == "all" else (self.split,)
+FEATURES = "features"
 
 
 class FeatureScheduler(AbstractBaseScheduler):
@@ -145,11 +102,84 @@ class FeatureScheduler(AbstractBaseScheduler):
         for path in paths:
             yield load_features(path)
 
+    def plan_backbone(self) -> list[str]:
+        """Check that the backbone which ``mode`` names is there, for steps that call ``show_images``.
+
+        Returns:
+            The params ``model`` and ``sha256`` of such steps; none for the backbone of ``arch``.
+
+        Raises:
+            OptionError: Options are impossible, or the images of the tasks do not fit one backbone.
+            FeaturesError: Features that are reused were made by another backbone, or nobody knows by which.
+        """
+        from mml_core.learning.feature_sources import require_made_by
+        from mml_core.learning.features import read_header
+
+        with self.choosing_steps():
+            options = FeatureOptions.from_config(self.cfg.mode)
+            structs = [self.get_struct(task) for task in self.cfg.task_list]
+            model = self._check_backbone(options, structs)
+            for struct in [each for each in structs if FEATURES in each.paths][:1]:  # all have one backbone
+                header = read_header(struct.paths[FEATURES])
+                require_made_by(self._backbone(struct, options, *(model or (None, ""))), header)
+        return model
+
+    def show_images(
+        self,
+        task: str,
+        features: Features,
+        viewer: Callable[[nn.Module], LightningModule],
+        model: str | None = None,
+        sha256: str = "",
+    ) -> list[Any]:
+        """Show the images that features were taken of once more, to a module around the backbone.
+
+        They are prepared as for the features and come split after split in the order of the sample table.
+        The module's ``predict_step`` gets batches as `MMLDataModule` describes them, one at a time; in it
+        gradients can be taken ``with torch.enable_grad()``.
+
+        Args:
+            task: Name of the task.
+            features: Its features.
+            viewer: Makes the module of the backbone's network: images (B, C, H, W) to features (B, D).
+            model: As of ``extract_features``; what `plan_backbone` has returned.
+            sha256: As of ``extract_features``.
+
+        Returns:
+            What ``predict_step`` returned for each batch.
+
+        Raises:
+            FeaturesError: Another backbone made the features, or the task has no longer all the samples.
+        """
+        from mml_core.learning.backbones import show_images
+        from mml_core.learning.feature_sources import require_made_by, with_samples_of
+
+        struct = self.get_struct(task)
+        options = FeatureOptions.from_config(self.cfg.mode)
+        backbone = self._backbone(struct, options, model, sha256)
+        require_made_by(backbone, features)
+        return show_images(
+            viewer(backbone.network),
+            backbone,
+            with_samples_of(struct.description, features),
+            lambda: self.create_trainer(
+                struct,
+                label=f"images of {task}",
+                fast_dev_run=False,
+                limit_predict_batches=None,
+                inference_mode=False,
+            ),
+            cfg=self.cfg,
+            data_root=self.fm.data,
+            seed=self.step_seed,
+        )
+
     # -- checks and choices
 
     def _check_features(self) -> list[str]:
         """Refuse what the steps would fail by; return the params of a stored model."""
         from mml_core.learning.features import read_header, require_comparable
+        from mml_core.learning.initial_weights import InitialWeights
 
         options = FeatureOptions.from_config(self.cfg.mode)
         structs = [self.get_struct(task) for task in self.cfg.task_list]
@@ -157,11 +187,20 @@ class FeatureScheduler(AbstractBaseScheduler):
         new = [each for each in structs if FEATURES not in each.paths]
         if not new:
             return []
-        if options.of == FEATURES and options.model is not None:
-            return self._check_stored(options.model, new)
-        self._require_one_input(new)
-        if options.of == FEATURES:
-            self._check_given(options)
+        model = self._check_backbone(options, new)
+        if options.of == BACKBONE and not model and InitialWeights.from_config(self.cfg.get("arch")) is None:
+            self.notice(
+                "The backbone has random weights: features tell little of what images show. Name a stored"
+                " model by mode.model=project#number, or weights by arch.weights=…."
+            )
+        return model
+
+    def _check_backbone(self, options: FeatureOptions, structs: Sequence[TaskStruct]) -> list[str]:
+        if options.of == BACKBONE and options.model is not None:
+            return self._check_stored(options.model, structs)
+        self._require_one_input(structs)
+        if options.of == BACKBONE:
+            self._check_given()
         return []
 
     def _check_stored(self, model: str, structs: Sequence[TaskStruct]) -> list[str]:
@@ -206,18 +245,13 @@ class FeatureScheduler(AbstractBaseScheduler):
                     f" {size[0]}x{size[1]}; choose a preprocessing with a size, as preprocessing=default."
                 )
 
-    def _check_given(self, options: FeatureOptions) -> None:
+    def _check_given(self) -> None:
         from mml_core.learning.architectures import choose_architecture, find_architecture
         from mml_core.learning.backbones import KINDS
-        from mml_core.learning.initial_weights import InitialWeights, initial_file
+        from mml_core.learning.initial_weights import initial_file
 
         find_architecture(choose_architecture(self.cfg.get("arch"), KINDS), self.plugins, KINDS)
         initial_file(self.cfg)
-        if InitialWeights.from_config(self.cfg.get("arch")) is None:
-            self.notice(
-                "The backbone has random weights: features tell little of what images show. Name a stored"
-                " model by mode.model=project#number, or weights by arch.weights=…."
-            )
 
     def _backbone(
         self, struct: TaskStruct, options: FeatureOptions, model: str | None, sha256: str

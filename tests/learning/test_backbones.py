@@ -14,7 +14,7 @@ from mml_core.learning.backbones import extract_features, given_backbone, pixels
 from mml_core.learning.features import Features, FeaturesError
 from mml_core.learning.options import OptionError
 from mml_core.plugins import ArchitectureSpec, hookimpl
-from mml_core.schedulers.features import FeatureOptions
+from mml_core.schedulers.feature_options import FeatureOptions
 
 pytest_plugins = ["mml_core.testing.fixtures"]
 
