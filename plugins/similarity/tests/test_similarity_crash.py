@@ -39,6 +39,29 @@ def test_a_kill_changes_nothing(crash_kit, stored_features):
     crash_kit("similarity", *DISTANCES, "reuse.features=stored", tasks=TASKS, sample=3)
 
 
+FISHER = ("mode.distances=[fisher]", "mode.plots=[]", "mode.fisher.exact=0")
+
+
+def test_a_kill_changes_nothing_of_embeddings(crash_kit, dot):
+    crash_kit("similarity", *FISHER, *dot, tasks=TASKS, sample=3, methods=["embed"])
+
+
+@pytest.mark.long
+def test_a_kill_anywhere_changes_nothing_of_embeddings(crash_kit, dot):
+    crash_kit("similarity", *FISHER, *dot, tasks=TASKS, sample=16)
+
+
+@pytest.mark.long
+def test_a_kill_under_processes_changes_nothing_of_embeddings(crash_kit, dot):
+    crash_kit("similarity", *FISHER, *dot, tasks=TASKS, sample=5, executor="processes")
+
+
+@pytest.mark.long
+def test_embeddings_are_taken_over_where_nothing_they_used_differs(crash_kit, dot):
+    changes = ["mode.fisher.l2=0.1", "mode.fisher.draws=2"]
+    crash_kit.reuse("similarity", *FISHER, *dot, tasks=TASKS, changes=changes)
+
+
 @pytest.mark.long
 def test_a_kill_changes_nothing_of_features(crash_kit, dot):
     crash_kit("similarity", *DISTANCES, *dot, tasks=TASKS, sample=25)

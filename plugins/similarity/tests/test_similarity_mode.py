@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from mml_similarity.distances.fisher import fisher_distance
+from mml_similarity.fisher_file import load_embedding
 from mml_similarity.table import load_distances
 
 from mml_core.api import Features, MMLFileManager, PluginManager, load_features, save_features
@@ -16,6 +18,8 @@ pytest_plugins = ["mml_core.testing.fixtures"]
 BOTH = ("tiny_classification", "tiny_multilabel")
 ALL = "mode.distances=[fid,kid,mmd,kl,kl_symmetric,emd,fisher,semantic,ensemble]"
 
+FISHER = "mode.distances=[fisher]"
+
 
 def table(project, name, proj="default"):
     (path,) = (project.path(proj) / "DISTANCES").glob(f"{name}_[0-9]*.parquet")
@@ -24,6 +28,10 @@ def table(project, name, proj="default"):
 
 def features(project, task, proj="default"):
     return load_features(project.path(proj) / "FEATURES" / task / "features_0001.parquet")
+
+
+def embedding(project, task, proj="default"):
+    return load_embedding(project.path(proj) / "FISHER_EMBEDDINGS" / task / "embedding_0001.parquet")
 
 
 def test_every_distance_becomes_a_table(similarity, mml_project):
@@ -136,9 +144,70 @@ def test_distances_over_words_need_no_features(similarity, mml_project):
     assert not (mml_project.path() / "FEATURES").exists()
 
 
+def test_tasks_are_embedded_by_the_filters_of_the_backbone(similarity, mml_project):
+    done = similarity(FISHER)
+    assert done.code == 0, done.err
+    one, two = (embedding(mml_project, task) for task in BOTH)
+    assert one.filters == two.filters == [("0", number) for number in range(4)]
+    assert (one.likelihood, two.likelihood) == ("softmax", "bernoulli")
+    assert one.samples == 16
+    assert one.backbone == features(mml_project, BOTH[0]).backbone
+    found = table(mml_project, "fisher")
+    assert found.values[0, 1] == fisher_distance(one.information, two.information)
+    assert list(found.samples) == [16, 16]
+
+
+def test_an_embedding_has_its_provenance(similarity, mml_project, mml):
+    assert similarity(FISHER).code == 0
+    path = mml_project.path() / "FISHER_EMBEDDINGS" / BOTH[0] / "embedding_0001.parquet"
+    why = mml("files", "why", str(path))
+    assert why.code == 0, why.err
+    assert "embed" in why.out
+
+
+def test_embeddings_of_another_project_are_taken_over(similarity, mml_project):
+    assert similarity(FISHER, proj="first").code == 0
+    reused = similarity(
+        FISHER, "reuse.fisher_embeddings=first", "mode.subroutines=[distances]", proj="second"
+    )
+    assert reused.code == 0, reused.err
+    assert {path.name for path in mml_project.path("second").iterdir() if path.name.isupper()} == {
+        "DISTANCES"
+    }
+    before, again = table(mml_project, "fisher", "first"), table(mml_project, "fisher", "second")
+    assert np.array_equal(before.values, again.values)
+    other = similarity(FISHER, "reuse.fisher_embeddings=first", "mode.fisher.l2=1", proj="third")
+    assert other.code == 2
+    assert "was made with l2=0.01" in other.err
+
+
+def test_a_backbone_that_features_do_not_come_from_embeds_nothing(similarity, mml_project):
+    assert similarity("mode.distances=[fid]", "seed=1", proj="first").code == 0
+    refused = similarity(FISHER, "reuse.features=first", "seed=2", proj="second")
+    assert refused.code == 2
+    assert "come from another backbone than the one of the config (they differ in weights)" in refused.err
+    assert "or set mode.fisher.parameters=head" in refused.err
+    assert len(refused.err.strip().splitlines()) == 1
+    assert similarity(FISHER, "reuse.features=first", "seed=1", proj="third").code == 0
+    probes = similarity(
+        FISHER, "reuse.features=first", "seed=2", "mode.fisher.parameters=head", proj="fourth"
+    )
+    assert probes.code == 0, probes.err
+    assert not (mml_project.path("fourth") / "FISHER_EMBEDDINGS").exists()
+
+
+def test_masks_are_refused_for_fisher_before_anything_is_made(similarity, mml_project, tiny_task):
+    tiny_task("semantic_segmentation")
+    refused = similarity(FISHER, tasks=f"{BOTH[0]},tiny_semantic_segmentation")
+    assert refused.code == 2
+    assert "fisher is not defined for task 'tiny_semantic_segmentation'" in refused.err
+    assert len(refused.err.strip().splitlines()) == 1
+    assert not (mml_project.path() / "FEATURES").exists()
+
+
 @pytest.mark.long
 def test_processes_make_the_files_that_a_sequential_run_makes(similarity, mml_project, dot, mml_process):
-    chosen = ("mode.distances=[fid,emd,ensemble]", "mode.plots=[map]")
+    chosen = ("mode.distances=[fid,emd,fisher,ensemble]", "mode.fisher.exact=0", "mode.plots=[map]")
     assert similarity(*chosen, proj="one").code == 0
     command = ("run", "--mode=similarity", f"--tasks={','.join(BOTH)}", "--proj=two", *dot, *chosen)
     done = mml_process(*command, "--executor=processes")
@@ -169,6 +238,10 @@ def test_a_plan_shows_a_step_for_each_task_and_distance(similarity):
         (["mode.distances=[fid,kid,ensemble]", "mode.ensemble.of=[fid,emd]"], "which is not measured"),
         (["+mode.kl.shrink=0.1", "mode.distances=[kl]"], "Unknown option 'mode.kl.shrink'"),
         (["mode.kl.shrinkage=0", "mode.distances=[kl]"], "mode.kl.shrinkage must be a number above 0"),
+        (["mode.fisher.parameters=weights", FISHER], "Unknown mode.fisher.parameters 'weights'"),
+        (["mode.fisher.draws=0", FISHER], "mode.fisher.draws must be a whole number from 1"),
+        (["mode.fisher.exact=1.5", FISHER], "mode.fisher.exact must be a whole number from 0"),
+        (["mode.split=unlabelled", FISHER], "has features of no sample, and fisher needs two"),
         (["mode.plots=[tree]"], "Unknown plot 'tree'"),
         (["mode.samples=1"], "mode.samples must be a whole number from 2"),
         (["mode.split=val"], "Unknown mode.split 'val'"),
@@ -240,6 +313,19 @@ def stored(mml_project, dot):
             save_features(manager.construct_saving_path(None, "features", task), found)
 
     return save
+
+
+def test_features_of_an_unknown_backbone_are_compared_by_probes_alone(similarity, stored, tiny_task):
+    tiny_task("classification", channels=3)
+    tasks = "tiny_classification,tiny_classification_rgb"
+    for number, task in enumerate(tasks.split(",")):
+        stored(task, np.random.default_rng(number).normal(size=(8, 3)), [0, 1] * 4)
+    refused = similarity(FISHER, "reuse.features=own", "preprocessing.channels=grey", tasks=tasks)
+    assert refused.code == 2
+    assert "do not tell which backbone" in refused.err
+    assert "or set mode.fisher.parameters=head" in refused.err
+    probes = similarity(FISHER, "reuse.features=own", "mode.fisher.parameters=head", tasks=tasks)
+    assert probes.code == 0, probes.err
 
 
 def test_features_of_a_single_sample_are_refused(similarity, stored):

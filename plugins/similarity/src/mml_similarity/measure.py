@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mml_core.api import Features, TaskStruct
+    from mml_similarity.fisher_file import TaskEmbedding
 
 PAIRS_AT_ONCE = 2
 """How many pairs of tasks are compared at the same time: processors that a step needs."""
@@ -27,10 +28,19 @@ class Described:
     Attributes:
         struct: The task.
         features: Its features; None for distances that need none.
+        embedding: Its Fisher embedding by the backbone's weights, for distances that need it.
     """
 
     struct: TaskStruct
     features: Features | None
+    embedding: TaskEmbedding | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many samples were looked at; 0 where none."""
+        if self.embedding is not None:
+            return self.embedding.samples
+        return 0 if self.features is None else len(self.features.values)
 
 
 class Measure(ABC):
@@ -44,13 +54,15 @@ class Measure(ABC):
         name: What the config calls it.
         symmetric: Whether it is the same in both directions.
         needs_features: Whether it looks at features, not at headers alone.
+        needs_embeddings: Whether it looks at Fisher embeddings by the backbone's weights.
         task_types: The types of task it is defined for; empty for all.
         defaults: Its options.
     """
 
     name: ClassVar[str]
     symmetric: ClassVar[bool] = True
-    needs_features: ClassVar[bool] = True
+    needs_features: bool = True
+    needs_embeddings: bool = False
     task_types: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
 

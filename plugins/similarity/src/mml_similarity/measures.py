@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ENSEMBLE = "ensemble"
 HEADER, KEYWORDS = "header", "keywords"
+NETWORK, HEAD = "network", "head"
 
 
 class Frechet(Measure):
@@ -179,18 +180,32 @@ class PrototypeMover(Measure):
 
 
 class FisherEmbedding(Measure):
-    """Cosine distance of the Fisher embeddings of linear probes (FED)."""
+    """Cosine distance of Fisher embeddings (FED), of the backbone or of linear probes on it."""
 
     name = "fisher"
     task_types = ("classification", "multilabel", "regression")
-    defaults = {"l2": 0.01}
+    defaults = {"parameters": NETWORK, "l2": 0.01, "exact": 10, "draws": 1}
 
     def check_options(self) -> None:
-        """Refuse a weight decay that leaves the probe undetermined."""
+        """Refuse unknown parameters, a weight decay that is none, and counts that are none."""
+        choose("mode.fisher.parameters", self.options["parameters"], dict.fromkeys((NETWORK, HEAD)))
         self.require_number("l2", above=0)
+        for key, least in (("exact", 0), ("draws", 1)):
+            count = self.options[key]
+            if not isinstance(count, int) or isinstance(count, bool) or count < least:
+                raise OptionError(f"mode.fisher.{key} must be a whole number from {least}, found {count!r}.")
+        self.needs_features = self.options["parameters"] == HEAD
+        self.needs_embeddings = not self.needs_features
+
+    @property
+    def embedding_options(self) -> dict[str, Any]:
+        """The options that an embedding by the backbone's weights depends on."""
+        return {key: self.options[key] for key in ("l2", "exact", "draws")}
 
     def summarise(self, tasks: Sequence[Described]) -> Sequence[Any]:
-        """Fit a probe to each task, on features that are standardised over all tasks."""
+        """Take the embeddings, or fit a probe to each task on features standardised over all tasks."""
+        if self.needs_embeddings:
+            return [task.embedding.information for task in tasks if task.embedding]
         from mml_similarity.embedding import embeddings_of
 
         return embeddings_of([task.features for task in tasks if task.features], l2=self.options["l2"])

@@ -22,9 +22,14 @@ def mml_schedulers() -> list[SchedulerSpec]:
 
 @hookimpl
 def mml_path_assignments() -> list[PathAssignment]:
-    """Say where tables and plots go; features have a key of mml's own."""
+    """Say where tables, embeddings and plots go; features have a key of mml's own."""
     return [
         PathAssignment(key="distances", path="PROJ_PATH/DISTANCES/FILE_NAME", reusable=True),
+        PathAssignment(
+            key="fisher_embeddings",
+            path="PROJ_PATH/FISHER_EMBEDDINGS/TASK_NAME/embedding.parquet",
+            reusable=True,
+        ),
         PathAssignment(key="similarity_plots", path="PROJ_PATH/SIMILARITY/FILE_NAME"),
     ]
 

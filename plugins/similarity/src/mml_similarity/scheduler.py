@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mml_core.api import FeatureScheduler, OptionError
+from mml_core.api import OptionError
+from mml_similarity.embedding_scheduler import EmbeddingScheduler, require_two, require_usable
 from mml_similarity.measure import PAIRS_AT_ONCE, Described, Measure
 from mml_similarity.measures import ENSEMBLE
 from mml_similarity.options import PAGE, check_distances, ensemble_of, measure_of, plots_of
 
 if TYPE_CHECKING:
-    from mml_core.api import Features, TaskStruct
+    from mml_core.api import TaskStruct
     from mml_similarity.table import Distances
 
 
-class SimilarityScheduler(FeatureScheduler):
+class SimilarityScheduler(EmbeddingScheduler):
     """Measures how far tasks are from each other.
 
-    A step for each task extracts its features, a step for each distance compares all pairs of tasks, and the
-    last one collects all distances.
+    A step for each task extracts its features, one more embeds it where a distance asks for that, a step for
+    each distance compares all pairs of tasks, and the last one collects all distances.
     """
 
     reuse_safe = True
@@ -33,16 +34,16 @@ class SimilarityScheduler(FeatureScheduler):
         with self.choosing_steps():
             measures = self._checked_measures()
             combined = ENSEMBLE in self.cfg.mode.distances and "distances" in self.subroutines
-        extracting = "features" in self.subroutines
-        extracted = (
-            self.plan_features() if extracting or any(each.needs_features for each in measures) else []
-        )
+            embedding = any(each.needs_embeddings for each in measures)
+            extracting = "features" in self.subroutines or self._features_needed(measures)
+        extracted = self.plan_features() if extracting else []
+        embedded = self.plan_embeddings(extracted) if embedding else []
         measured = [
             self.add_step(
                 "measure",
                 each.name,
-                after=extracted if each.needs_features else (),
-                resources={"cpus": PAIRS_AT_ONCE} if each.needs_features else None,
+                after=embedded if each.needs_embeddings else extracted if each.needs_features else (),
+                resources={"cpus": PAIRS_AT_ONCE} if each.needs_features or each.needs_embeddings else None,
             )
             for each in measures
         ]
@@ -68,9 +69,11 @@ class SimilarityScheduler(FeatureScheduler):
         measure = measure_of(distance, self.cfg.mode, seed=self.step_seed)
         structs = [self.get_struct(task) for task in tasks]
         features = list(self.features_of_tasks()) if measure.needs_features else [None] * len(tasks)
-        _require_usable(distance, features)
+        require_usable(distance, features)
+        embeddings = self.embeddings_of_tasks() if measure.needs_embeddings else [None] * len(tasks)
         described = [
-            Described(struct=struct, features=found) for struct, found in zip(structs, features, strict=True)
+            Described(struct=struct, features=found, embedding=embedding)
+            for struct, found, embedding in zip(structs, features, embeddings, strict=True)
         ]
         return self._saved(
             Distances(
@@ -78,7 +81,7 @@ class SimilarityScheduler(FeatureScheduler):
                 tasks=tasks,
                 values=measure.matrix(described),
                 symmetric=measure.symmetric,
-                samples=[0 if each is None else len(each.values) for each in features],
+                samples=[each.samples for each in described],
                 options=measure.options,
             )
         )
@@ -151,8 +154,10 @@ class SimilarityScheduler(FeatureScheduler):
         for measure in measures:
             for struct in structs:
                 measure.check_task(struct)
-        self._check_samples(measures, structs)
-        if "features" not in self.subroutines and any(each.needs_features for each in measures):
+        self._check_samples([each for each in measures if self._features_needed([each])], structs)
+        if any(each.needs_embeddings for each in measures):
+            self.check_reused_embeddings()
+        if "features" not in self.subroutines and self._features_needed(measures):
             missing = [each.name for each in structs if "features" not in each.paths]
             if missing:
                 raise OptionError(
@@ -161,6 +166,11 @@ class SimilarityScheduler(FeatureScheduler):
                 )
         return measures
 
+    def _features_needed(self, measures: Sequence[Measure]) -> bool:
+        """Whether distances need features of all tasks, beside what is reused."""
+        embedding = any(each.needs_embeddings for each in measures) and not self.all_embedded()
+        return embedding or any(each.needs_features for each in measures)
+
     def _check_samples(self, measures: Sequence[Measure], structs: Sequence[TaskStruct]) -> None:
         """Refuse tasks of which too few features will be extracted; of those reused, each step does."""
         split = self.cfg.mode.get("split") or "all"
@@ -168,10 +178,10 @@ class SimilarityScheduler(FeatureScheduler):
             return  # refused with the choices where features are planned
         for measure in measures:
             for struct in structs:
-                if measure.needs_features and "features" not in struct.paths:
+                if "features" not in struct.paths:
                     counts = struct.header.num_samples
                     found = sum(counts.values()) if split == "all" else counts.get(split, 0)
-                    _require_two(measure.name, struct.name, int(found))
+                    require_two(measure.name, struct.name, int(found))
 
     def _saved(self, distances: Distances) -> dict[str, Any]:
         from mml_similarity.plots import draw
@@ -188,31 +198,6 @@ class SimilarityScheduler(FeatureScheduler):
             plot.write_bytes(draw(kind, distances))
             files[kind] = str(plot)
         return {"distance": name, "files": files, "nearest": _nearest(distances)}
-
-
-def _require_usable(distance: str, features: Sequence[Features | None]) -> None:
-    """Refuse what files of strangers may hold; what mml extracts is checked before and while it is saved."""
-    import numpy as np
-
-    for found in features:
-        if found is None:
-            continue
-        _require_two(distance, found.task, len(found.values))
-        if not np.isfinite(found.values).all():
-            sample = found.sample_ids[int(np.argmin(np.isfinite(found.values).all(axis=1)))]
-            raise OptionError(
-                f"Features of task '{found.task}' hold what is no finite number, for the first time of sample"
-                f" '{sample}'; extract them again, or leave the task out."
-            )
-
-
-def _require_two(distance: str, task: str, count: int) -> None:
-    if count < 2:
-        samples = "a single sample" if count else "no sample"
-        raise OptionError(
-            f"Task '{task}' has features of {samples}, and {distance} needs two; leave the task out, or"
-            " choose another mode.split."
-        )
 
 
 def _nearest(distances: Distances) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Fisher embeddings: which features a linear probe for a task is sensitive to."""
+"""Fisher information of linear probes on features, and the distance between Fisher embeddings."""
 
 from __future__ import annotations
 
@@ -59,21 +59,36 @@ def fisher_of_probe(features: Array, weights: Array) -> Array:
 def fisher_of_values(features: Array, values: Array, *, l2: float) -> Array:
     """Return the same for a linear probe with Gaussian noise, (D,).
 
-    The probe is fitted by ridge regression to the standardised values; the information about the weight of
-    feature d is the mean of ``x_d²``, divided by the variance of what the probe leaves.
+    The information about the weight of feature d is the mean of ``x_d²``, divided by the variance of what the
+    probe of `fit_values` leaves.
 
     Args:
         features: (N, D).
         values: What is to be predicted, (N,).
         l2: As in :func:`fit_probe`; above 0.
     """
-    centred = features - features.mean(axis=0)
+    _, left = fit_values(features, values, l2=l2)
+    information: Array = (features**2).mean(axis=0) / left
+    return information
+
+
+def fit_values(features: Array, values: Array, *, l2: float) -> tuple[Array, float]:
+    """Return the weights of a ridge regression to standardised values, (D + 1,), and the variance it leaves.
+
+    The weight of the constant is the last.
+
+    Args:
+        features: (N, D).
+        values: What is to be predicted, (N,).
+        l2: As in :func:`fit_probe`; above 0.
+    """
+    centre = features.mean(axis=0)
+    centred = features - centre
     target = (values - values.mean()) / (values.std() or 1.0)
     width = features.shape[1]
     weights = np.linalg.solve(centred.T @ centred + l2 * len(centred) * np.eye(width), centred.T @ target)
-    left = ((target - centred @ weights) ** 2).mean()
-    information: Array = (features**2).mean(axis=0) / max(float(left), 1e-12)
-    return information
+    left = float(((target - centred @ weights) ** 2).mean())
+    return np.append(weights, -centre @ weights), max(left, 1e-12)
 
 
 def fisher_distance(a: Array, b: Array) -> float:
