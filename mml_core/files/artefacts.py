@@ -176,12 +176,15 @@ class ArtefactStore:
         records = [record for record in map(self.read, found) if record.artefact.path == path]
         return max(records, key=lambda each: (each.state == "live", each.artefact.created), default=None)
 
-    def records(self, *, history: bool = False) -> Iterator[ArtefactRecord]:
-        """Yield all live records of the project; with ``history`` also what is superseded or deleted."""
-        if not self.root.is_dir():
-            return
-        for key in sorted(self.root.iterdir()):
-            for folder in sorted(key.iterdir()):
+    def records(self, key: str | None = None, *, history: bool = False) -> Iterator[ArtefactRecord]:
+        """Yield all live records of the project, or of one path key.
+
+        Args:
+            key: The path key; None: all. No record of another is read.
+            history: Whether those are given, too, that are superseded or deleted.
+        """
+        for of_key in sorted(_entries(self.root)) if key is None else (key,):
+            for folder in sorted(self.root / of_key / name for name in _entries(self.root / of_key)):
                 for place in (folder, folder / _HISTORY) if history else (folder,):
                     for name in sorted(_record_names(place)):
                         with suppress(FileNotFoundError):

@@ -109,12 +109,12 @@ class Project:
         """
         import pyarrow.parquet as pq
 
-        rows = [
-            {**row, "run": record.run, "path": str(path)}
-            for record, path in self._files("metrics")
-            if path.suffix == ".parquet"
-            for row in pq.read_table(path).to_pylist()
-        ]
+        rows = []
+        for record, path in self._files("metrics"):
+            if path.suffix == ".parquet":
+                with pq.ParquetFile(path) as file:  # read_table would import the whole of pyarrow.dataset
+                    read = file.read().to_pylist()
+                rows += [{**row, "run": record.run, "path": str(path)} for row in read]
         columns = ("task", "fold", "split", "epoch", "metric", "value", "class_name", "low", "high", "run")
         return frame(rows, columns, integers=("epoch",))
 
@@ -210,9 +210,8 @@ class Project:
         from mml_core.files.artefacts import ArtefactStore
 
         store = ArtefactStore(self.path)
-        for record in sorted(store.records(), key=lambda each: each.artefact.created):
-            if record.artefact.key == key:
-                yield record, store.verify(record)
+        for record in sorted(store.records(key), key=lambda each: each.artefact.created):
+            yield record, store.verify(record)
 
     def classes(self) -> dict[str, list[str]]:
         """Return the names of classes, labels or values by task, as the newest model of each has them.

@@ -56,9 +56,9 @@ def model_rows(project: Path, tasks: Sequence[str]) -> list[dict[str, Any]]:
     from mml_core.files.artefacts import ArtefactStore
 
     rows = []
-    for record in ArtefactStore(project).records():
+    for record in ArtefactStore(project).records("models"):
         artefact = record.artefact
-        if artefact.key != "models" or (tasks and artefact.task not in tasks):
+        if tasks and artefact.task not in tasks:
             continue
         stored = _stored_model(project / artefact.path)
         rows.append(
