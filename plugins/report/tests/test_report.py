@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from mml_report import comparing
 from mml_report.charts import line_chart, ticks
 from mml_report.configs import changed_keys, differing_keys
 from mml_report.content import collect
 from mml_report.html import table
 from mml_report.page import render
+from mml_report.pictures import MOST, pictures
+from mml_report.record import quoted
 from mml_report.sets import word_of
 
 import mml_core.api as api
@@ -84,6 +91,50 @@ def test_a_run_becomes_a_page_with_its_record_and_config(root: Path, report) -> 
         assert word in text
     assert "<td>trainer.max_epochs</td><td>2</td>" in text
     assert text.index("by default</span></caption>") < text.index("Config, whole")
+
+
+def test_each_file_is_read_once_and_no_bootstrap_drawn_in_vain(
+    project: api.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[str] = Counter()
+    compared: list[list[str]] = []
+
+    class Counted(pq.ParquetFile):
+        def __init__(self, source: Path, **options: object) -> None:
+            opened[str(source)] += 1
+            super().__init__(source, **options)
+
+    def counted(*arguments, **options):
+        compared.append(arguments[2])
+        return api.compare(*arguments, **options)
+
+    monkeypatch.setattr(pq, "ParquetFile", Counted)
+    monkeypatch.setattr(comparing, "compare", counted)
+    render(collect(project))
+    assert len(opened) == 5 * 2 * 3  # of five trainings of two folds the predictions, scores and histories
+    assert set(opened.values()) == {1}
+    assert len(compared) == 1  # the task that was trained twice, by its leading metric
+
+
+def test_a_report_loads_nothing_that_trains(project: api.Project, tmp_path: Path) -> None:
+    code = (
+        "import sys; from mml_core.cli.main import main; main(sys.argv[1:]);"
+        "print(*sorted({'lightning', 'monai', 'kornia', 'matplotlib', 'torchmetrics'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "report", "-o", str(tmp_path / "page.html")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"Written to {tmp_path / 'page.html'}.\n\n", done.stderr
+
+
+def test_metrics_that_are_left_out_are_named(made_up) -> None:
+    def scores(number: int) -> list[dict[str, object]]:
+        row = {"task": "t", "split": "val", "fold": 0, "run": "1", "path": "m_0001.parquet", "value": 0.5}
+        return [{**row, "metric": f"m{number}"}, {**row, "metric": f"m{number}", "epoch": 0}]
+
+    run = {"run": "1", "mode": "train", "state": "done", "steps_done": 1, "steps": 1}
+    page = render(made_up(runs=[run], metrics=[row for number in range(14) for row in scores(number)]))
+    assert "Further metrics are left out: m12, m13." in page
+    assert "Of each epoch there are also: m2, m3," in page
 
 
 def test_a_page_needs_nothing_from_elsewhere(page: str) -> None:
@@ -206,6 +257,39 @@ def test_configs_that_cannot_be_compared_say_why() -> None:
     assert "no config that can be read" in changed_keys(None, {})
     assert "the mode is not known" in changed_keys(None, {"seed": 1})
     assert differing_keys({"a": {"seed": 1}, "b": {"seed": 1}}) == ""
+
+
+def test_pictures_of_a_run_are_shown_or_named(tmp_path: Path) -> None:
+    names = [f"map_{number:04d}.png" for number in range(MOST + 2)]
+    for name in [*names, "table.parquet"]:
+        (tmp_path / name).write_bytes(b"pixels")
+    drawn = pictures(tmp_path, ["gone.png", "table.parquet", *names])
+    assert drawn.count("<img") == MOST - 1
+    assert "gone.png cannot be read" in drawn
+    assert f"left out: {', '.join(names[MOST - 1 :])}." in drawn
+    assert pictures(tmp_path, ["table.parquet"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [("mode=train", "mode=train"), ("mode='a b'", "\"mode='a b'\""), ("a b", "'a b'"), ("$'", "'$'\"'\"''")],
+)
+def test_commands_can_be_read_and_pasted(word: str, shown: str) -> None:
+    assert quoted(word) == shown
+
+
+def test_runs_of_one_mode_are_compared_by_its_keys() -> None:
+    train: dict[str, object] = {"mode": {"name": "train", "folds": 1}, "seed": 1}
+    create = {"mode": {"name": "create", "force": True}, "seed": 2}
+    drawn = differing_keys({"a": train, "b": {**train, "mode": {"name": "train", "folds": 2}}, "c": create})
+    assert re.findall(r"<tr><td>(.*?)</td>", drawn) == ["mode.folds", "mode.folds", "seed", "seed"]
+
+
+def test_short_words_are_whole_on_paper() -> None:
+    drawn = table("t", ("a_b",), [("2026-11-25_07-36-37_73f5",), ("accuracy of the best",)])
+    assert '<th scope="col">a_<wbr>b</th>' in drawn
+    assert '<td class="long">2026-' in drawn
+    assert "<td>accuracy of the best</td>" in drawn
 
 
 def test_lines_leave_out_what_is_no_number() -> None:

@@ -6,6 +6,9 @@ The page needs no network. Without ``--output`` it is written to ``REPORTS`` in 
 from __future__ import annotations
 
 import argparse
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mml_core.api import MMLError
@@ -24,6 +27,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page and say where it is."""
+    with _without_collection():
+        output = _write(args)
+    print(f"Written to {output}.")
+    return 0
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Look for no cycles of garbage meanwhile: that takes a sixth of the time, and tables have none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _write(args: argparse.Namespace) -> Path:
     from mml_core.api import open_project, writing
     from mml_report.content import collect
     from mml_report.page import render
@@ -42,5 +64,4 @@ def run(args: argparse.Namespace) -> int:
             f"The page cannot be written to {output}: {error.strerror or error}; choose another place by"
             " --output."
         ) from error
-    print(f"Written to {output}.")
-    return 0
+    return output

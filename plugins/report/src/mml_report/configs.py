@@ -60,15 +60,22 @@ def _defaults(project: Project | None, config: Mapping[str, Any]) -> tuple[Any, 
 
 
 def differing_keys(configs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table of keys of which runs have several values: which value which runs have."""
+    """Return the table of keys of which runs have several values: which value which runs have.
+
+    What is below ``mode`` is compared between runs of one mode: another mode has other keys.
+    """
     flat = {run: leaves(config) for run, config in configs.items()}
+    of_mode: dict[str, list[str]] = {}
+    for run, config in flat.items():
+        of_mode.setdefault(_shown(config.get("mode.name")), []).append(run)
     rows: list[Sequence[Any]] = []
-    for key in sorted({key for config in flat.values() for key in config}):
-        values: dict[str, list[str]] = {}
-        for run, config in flat.items():
-            values.setdefault(_shown(config.get(key)), []).append(run)
-        if len(values) > 1:
-            rows += [(key, value, ", ".join(sorted(runs))) for value, runs in sorted(values.items())]
+    for key in sorted({key for config in flat.values() for key in config} - {"mode.name"}):
+        for runs in of_mode.values() if key.startswith("mode.") else (list(flat),):
+            values: dict[str, list[str]] = {}
+            for run in runs:
+                values.setdefault(_shown(flat[run].get(key)), []).append(run)
+            if len(values) > 1:
+                rows += [(key, value, ", ".join(sorted(found))) for value, found in sorted(values.items())]
     return table("Config: keys that differ between the runs", ("key", "value", "runs"), rows)
 
 

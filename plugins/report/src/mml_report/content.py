@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
@@ -15,6 +15,8 @@ from mml_report.sets import OF_ALL, Files, files_of, word_of
 if TYPE_CHECKING:
     from mml_core.api import Project
 
+Row: TypeAlias = Mapping[str, Any]
+"""A row of a table; what has no value is None."""
 DESCRIBED = 20
 """Of so many runs, the newest, the record is shown in full."""
 
@@ -59,6 +61,16 @@ class Content:
         """Tasks that were measured or predicted, sorted."""
         return sorted({*self.metrics["task"], *self.files})
 
+    @property
+    def modes(self) -> dict[str, str]:
+        """Run → its mode."""
+        return dict(zip(self.runs["run"], self.runs["mode"], strict=True))
+
+    def metrics_by_task(self) -> dict[str, list[Row]]:
+        """Return the rows of the metrics of each task."""
+        known = self.metrics.astype(object).where(self.metrics.notna(), None)
+        return dict(grouped(known.to_dict("records"), "task"))
+
 
 def collect(project: Project, run: str | None = None) -> Content:
     """Read what a page shows; predictions themselves are read later, task by task.
@@ -89,6 +101,21 @@ def collect(project: Project, run: str | None = None) -> Content:
         project=project,
         **tables,
     )
+
+
+def grouped(rows: Iterable[Row], *keys: str) -> list[tuple[Any, list[Row]]]:
+    """Return the rows that agree in some columns together, sorted by these; the order of rows is kept.
+
+    Args:
+        rows: The rows; those without a value in one of the columns belong to no group.
+        *keys: The columns; of several a group is known by a tuple.
+    """
+    found: dict[Any, list[Row]] = {}
+    for row in rows:
+        values = tuple(row[key] for key in keys)
+        if None not in values:
+            found.setdefault(values if len(keys) > 1 else values[0], []).append(row)
+    return sorted(found.items(), key=lambda each: each[0])
 
 
 def _measured(predictions: pd.DataFrame, metrics: pd.DataFrame) -> dict[str, str]:

@@ -15,6 +15,9 @@ CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in [*range(32), 127] if ch
 TURNING = frozenset(["R", "AL", "AN", "RLE", "LRE", "RLO", "LRO", "RLI", "LRI", "FSI", "PDF", "PDI"])
 """Classes of characters that are written from right to left, or turn the direction of others."""
 
+WORD = 20
+"""Words of more letters are broken where paper is too narrow for them; shorter ones never are."""
+
 
 class Markup(str):
     """Text that is HTML already."""
@@ -49,7 +52,8 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], k
     if not rows:
         return ""
     kept = [place for place in range(len(columns)) if any(not _missing(row[place]) for row in rows)]
-    head = "".join(f'<th scope="col">{text(columns[place])}</th>' for place in kept)
+    heads = [text(columns[place]).replace("_", "_<wbr>") for place in kept]
+    head = "".join(f'<th scope="col">{each}</th>' for each in heads)
     body = "".join(f"<tr>{''.join(_cell(row[place]) for place in kept)}</tr>" for row in rows)
     of = f' class="{kind}"' if kind else ""
     return (
@@ -71,7 +75,8 @@ def _cell(value: Any) -> str:
         return f'<td class="number">{value}</td>'
     if isinstance(value, (float, np.floating)):
         return f'<td class="number">{value:.4g}</td>'
-    return f"<td>{text(value)}</td>"
+    longest = 0 if isinstance(value, Markup) else max(map(len, str(value).split()), default=0)
+    return f'<td class="long">{text(value)}</td>' if longest > WORD else f"<td>{text(value)}</td>"
 
 
 def folded(title: str, body: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
 from importlib.resources import files
-
-import pandas as pd
 
 from mml_report import predicted, sections
 from mml_report.comparing import Ranked, against_best, over_tasks, rank
-from mml_report.content import Content
+from mml_report.content import Content, Row
 from mml_report.html import attribute, note, text
 from mml_report.record import records
 from mml_report.sets import ModelSet, load
@@ -24,15 +24,14 @@ EXTREMES = 8
 
 def render(content: Content) -> str:
     """Return the page as HTML text; the same content gives the same text."""
-    pictures = Thumbnails(content.project)
     count = max(1, min(EXTREMES, PICTURES // (2 * max(1, len(content.tasks)))))
     ranks: list[Ranked] = []
-    parts: list[tuple[str, str]] = []
-    by_task = dict(list(content.metrics.groupby("task")))
-    for task in content.tasks:
-        metrics = by_task.get(task, content.metrics.iloc[:0])
-        body = _task(content, task, metrics, pictures, count, ranks)
-        parts.append((task, body))
+    by_task = content.metrics_by_task()
+    with closing(Thumbnails(content.project)) as pictures:
+        parts = [
+            (task, _task(content, task, by_task.get(task, ()), pictures, count, ranks))
+            for task in content.tasks
+        ]
     parts.insert(0, ("Runs", sections.overview(content)))
     parts += [
         ("Over tasks", over_tasks(ranks)),
@@ -59,7 +58,7 @@ def render(content: Content) -> str:
 def _task(
     content: Content,
     task: str,
-    metrics: pd.DataFrame,
+    metrics: Sequence[Row],
     pictures: Thumbnails,
     count: int,
     ranks: list[Ranked],

@@ -9,6 +9,7 @@ from typing import Any
 from mml_report.configs import changed_keys, differing_keys, whole
 from mml_report.content import Content
 from mml_report.html import Markup, flat, folded, note, table, text
+from mml_report.pictures import pictures
 
 
 def records(content: Content) -> str:
@@ -34,7 +35,7 @@ def _named(found: Mapping[str, Any]) -> str:
 
 def _record(content: Content, found: Mapping[str, Any], *, several: bool = True) -> str:
     config = content.configs.get(str(found["run"]), {})
-    command = shlex.join(found.get("started_by") or ())
+    command = " ".join(map(quoted, found.get("started_by") or ()))
     return "".join(
         (
             f"<p>Started by <code>{text(command)}</code></p>" if command else "",
@@ -50,11 +51,21 @@ def _record(content: Content, found: Mapping[str, Any], *, several: bool = True)
             _versions(found),
             "" if several else changed_keys(content.project, config),
             flat(found["return_value"], "What the run returned"),
+            "" if several or content.project is None else pictures(content.project.path, _made(found)),
             folded("Steps", _steps(found)),
             folded("Files", _files(found)),
             "" if several else whole(config),
         )
     )
+
+
+def quoted(word: str) -> str:
+    """Quote a word for a shell, in the way that is easier to read where it has quotes itself."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`!\\') else shlex.quote(word)
+
+
+def _made(found: Mapping[str, Any]) -> list[str]:
+    return [file for each in found["commits"] for file in each["files"]]
 
 
 def _sessions(found: Mapping[str, Any]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mml_report.charts import line_chart
-from mml_report.content import Content
+from mml_report.content import Content, Row, grouped
 from mml_report.html import note, table, text
 from mml_report.sets import SPLITS
 
@@ -46,94 +47,109 @@ def _duration(seconds: Any) -> str | None:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def leading_metric(metrics: pd.DataFrame) -> str | None:
+def leading_metric(rows: Sequence[Row]) -> str | None:
     """Return the metric that a task's saved predictions were measured by first."""
-    names = metrics.loc[metrics["epoch"].isna() & metrics["class_name"].isna(), "metric"]
-    return str(names.iloc[0]) if len(names) else None
+    return next((str(row["metric"]) for row in rows if _whole(row)), None)
 
 
-def scores(metrics: pd.DataFrame, content: Content, task: str) -> str:
-    """Metrics of saved predictions: of one model with its interval, of several as mean and deviation."""
-    kept = metrics[metrics["epoch"].isna() & metrics["class_name"].isna()]
-    names = list(dict.fromkeys(kept["metric"]))[:METRICS]
-    rows = [
-        (run, made_by, split, *(_score(found[found["metric"] == name]) for name in names))
+def _whole(row: Row) -> bool:
+    """Whether a row is of saved predictions, and not of one class of them."""
+    return row["epoch"] is None and row["class_name"] is None
+
+
+def scores(rows: Sequence[Row], content: Content, task: str) -> str:
+    """Metrics of saved predictions: of one model with its interval, of several as mean and deviation.
+
+    Args:
+        rows: The metrics of the task.
+        content: What the page is made of.
+        task: The task.
+    """
+    kept = [row for row in rows if _whole(row)]
+    names = list(dict.fromkeys(row["metric"] for row in kept))
+    lines = [
+        (run, made_by, split, *(_score([row for row in found if row["metric"] == name]) for name in names))
         for run, made_by, files in _sets(kept, content)
         for split in SPLITS
-        if len(found := files[files["split"] == split])
+        if (found := [row for row in files if row["split"] == split])
     ]
-    several = any("by fold" in str(row[1]) for row in rows)
+    several = any("by fold" in str(line[1]) for line in lines)
+    shown, left_out = names[:METRICS], names[METRICS:]
     return table(
         f"Metrics of {task} with their confidence intervals"
         + ("; of several folds mean ± standard deviation over the folds" if several else ""),
-        ("run", "models", "split", *names),
-        rows,
+        ("run", "models", "split", *shown),
+        [line[: 3 + len(shown)] for line in lines],
         "scores",
-    )
+    ) + note(f"Further metrics are left out: {', '.join(left_out)}." if left_out else "")
 
 
-def _sets(kept: pd.DataFrame, content: Content) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def _sets(kept: Sequence[Row], content: Content) -> Iterator[tuple[str, str, list[Row]]]:
     """Yield run, models and rows: the folds of a training together, what else there is file by file."""
-    modes = dict(zip(content.runs["run"], content.runs["mode"], strict=True))
-    for run, rows in kept.groupby("run", sort=True):
-        count = rows["fold"].nunique()
+    modes = content.modes
+    for run, rows in grouped(kept, "run"):
+        count = len({row["fold"] for row in rows})
         if modes.get(str(run)) in TRAINING_MODES and count > 1:
             yield str(run), f"{count} by fold", rows
         else:
-            for (path, _), found in rows.groupby(["path", "fold"], sort=True):
-                word, fold = content.measured.get(str(path), ""), _fold(int(found["fold"].iloc[0]))
-                yield str(run), f"{word}, {fold}" if word else fold, found
+            for (path, fold), found in grouped(rows, "path", "fold"):
+                word, said = content.measured.get(str(path), ""), _fold(int(fold))
+                yield str(run), f"{word}, {said}" if word else said, found
 
 
 def _fold(fold: int) -> str:
     return f"fold {fold}" if fold >= 0 else "all folds"
 
 
-def _score(found: pd.DataFrame) -> str | None:
-    values = found["value"].astype(float)
-    known = values[np.isfinite(values)]
-    if not len(known):
+def _score(found: Sequence[Row]) -> str | None:
+    values = [float(row["value"]) for row in found if row["value"] is not None]
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
         return None
-    if len(values) > 1:
-        deviation = f"{known.std(ddof=1):.4f}" if len(known) > 1 else "-"
-        return f"{known.mean():.4f} ± {deviation}"
-    low, high = found["low"].iloc[0], found["high"].iloc[0]
-    interval = f" [{low:.4f}, {high:.4f}]" if pd.notna(low) and pd.notna(high) else ""
-    return f"{known.iloc[0]:.4f}{interval}"
+    if len(found) > 1:
+        deviation = f"{stdev(known):.4f}" if len(known) > 1 else "-"
+        return f"{fmean(known):.4f} ± {deviation}"
+    low, high = found[0]["low"], found[0]["high"]
+    interval = "" if low is None or high is None else f" [{low:.4f}, {high:.4f}]"
+    return f"{known[0]:.4f}{interval}"
 
 
-def curves(metrics: pd.DataFrame, task: str) -> str:
-    """The loss of each training over its epochs, and the metric that leads in tables."""
-    history = metrics[metrics["epoch"].notna()]
-    names = list(dict.fromkeys(history["metric"]))
+def curves(rows: Sequence[Row], task: str) -> str:
+    """The loss of each training over its epochs, and the metric that leads in tables.
+
+    Args:
+        rows: The metrics of the task.
+        task: The task.
+    """
+    history = [row for row in rows if row["epoch"] is not None]
+    names = list(dict.fromkeys(row["metric"] for row in history))
     shown = [name for name in ("loss", *(name for name in names if "loss" not in name)) if name in names][:2]
     drawn, left_out = [], 0
     for name in shown:
-        lines = list(_lines(history[history["metric"] == name]))
+        lines = list(_lines([row for row in history if row["metric"] == name]))
         left_out = max(left_out, len(lines) - LINES)
         chart = line_chart(
             dict(lines[-LINES:]), x="epoch", y=name, title=f"{name} of {task} by epoch", whole_x=True
         )
-        drawn += (
-            [f"<figure><figcaption>Learning curves: {text(name)}</figcaption>{chart}</figure>"]
-            if chart
-            else []
-        )
-    more = note(f"{left_out} lines of older trainings are left out.") if left_out > 0 else ""
-    return "".join(drawn) + more
+        if chart:
+            drawn.append(f"<figure><figcaption>Learning curves: {text(name)}</figcaption>{chart}</figure>")
+    others = [name for name in names if name not in shown]
+    if left_out > 0:
+        drawn.append(note(f"{left_out} lines of older trainings are left out."))
+    if others:
+        drawn.append(note(f"Of each epoch there are also: {', '.join(others)}."))
+    return "".join(drawn)
 
-    return f"Learning curves: {text(name)}"
 
-
-def _lines(history: pd.DataFrame) -> Iterator[tuple[str, list[tuple[float, float]]]]:
-    runs = history["run"].nunique() > 1
+def _lines(history: Sequence[Row]) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    runs = len({row["run"] for row in history}) > 1
     seen: dict[str, int] = {}
-    for (run, path, split), rows in history.groupby(["run", "path", "split"], sort=True):
-        label = f"{split}, fold {rows['fold'].iloc[0]}" + (f", run …{str(run)[-4:]}" if runs else "")
+    for (run, path, split), rows in grouped(history, "run", "path", "split"):
+        label = f"{split}, fold {rows[0]['fold']}" + (f", run …{str(run)[-4:]}" if runs else "")
         seen[label] = seen.get(label, 0) + 1
         label += f" ({Path(str(path)).stem[-4:]})" if seen[label] > 1 else ""
-        ordered = rows.sort_values("epoch")
-        yield label, list(zip(ordered["epoch"].astype(float), ordered["value"].astype(float), strict=True))
+        points = [(float(row["epoch"]), float(row["value"])) for row in rows if row["value"] is not None]
+        yield label, sorted(points, key=lambda point: point[0])
 
 
 def models(content: Content) -> str:

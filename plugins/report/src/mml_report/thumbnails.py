@@ -27,15 +27,27 @@ TRUE, SAID = (16, 163, 127), (219, 39, 119)
 
 
 class Thumbnails:
-    """Draws samples of the tasks that are installed.
+    """Draws samples of the tasks that are installed; to be closed after use.
 
     Args:
         project: Whose tasks; None: no picture can be drawn.
     """
 
     def __init__(self, project: Project | None) -> None:
-        self._project = project
         self._known: dict[str, tuple[TaskDescription, dict[str, int]] | str] = {}
+        self._manager: MMLFileManager | None = None
+        if project is not None:
+            self._manager = MMLFileManager(
+                data=project.data,
+                results=project.path.parent,
+                project=project.name,
+                plugins=project.plugins,
+            )
+
+    def close(self) -> None:
+        """Close the file manager by which tasks are looked up."""
+        if self._manager is not None:
+            self._manager.close()
 
     def draw(self, task: str, sample: Sample) -> Markup:
         """Return an image, or two with the outlines of both masks, or why there is none."""
@@ -68,19 +80,13 @@ class Thumbnails:
         return self._known[name]
 
     def _look_up(self, name: str) -> tuple[TaskDescription, dict[str, int]] | str:
-        if self._project is None:
+        if self._manager is None:
             return "no image"
-        path = self._project.path
-        manager = MMLFileManager(
-            data=self._project.data, results=path.parent, project=path.name, plugins=self._project.plugins
-        )
         try:
-            description = manager.load_struct(name).description
+            description = self._manager.load_struct(name).description
             names = description.samples.column("sample_id").to_pylist()
         except MMLError:
             return f"the task {name} is not installed any more, or damaged"
-        finally:
-            manager.close()
         return description, {each: row for row, each in enumerate(names)}
 
 
