@@ -55,7 +55,7 @@ class EmbeddingScheduler(FeatureScheduler):
             raise OptionError(
                 f"{str(error).rstrip('.')}; or set mode.fisher.parameters=head, which needs features alone."
             ) from error
-        waits = [(each,) for each in extracted] or [()] * len(self.cfg.task_list)
+        waits: list[tuple[Any, ...]] = [(each,) for each in extracted] or [()] * len(self.cfg.task_list)
         return [
             self.add_step("embed", task, *model, after=after)
             for task, after in zip(self.cfg.task_list, waits, strict=True)

@@ -57,7 +57,7 @@ class FisherViewer(LightningModule):
                 " taken; choose another one, or set mode.fisher.parameters=head."
             )
         for layer in self._layers.values():
-            layer.weight.requires_grad_(True)  # type: ignore[operator]  # a Parameter, as _layers_of asks
+            layer.weight.requires_grad_(True)
         self._head = head
         self._exact, self._draws = exact, draws
         self._random = np.random.default_rng(seed)
@@ -133,7 +133,7 @@ def _by_filter(layer: nn.Module, weight: Tensor) -> Tensor:
     """Return weights, or their gradients, with a row for each filter."""
     if getattr(layer, "transposed", False):  # (in, out / groups, …)
         groups: Any = layer.groups
-        weight = weight.unflatten(0, (groups, -1)).movedim(2, 1).flatten(0, 1)
+        weight = torch.unflatten(weight, 0, (groups, -1)).movedim(2, 1).flatten(0, 1)
     return weight.flatten(1)
 
 
