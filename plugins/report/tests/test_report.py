@@ -60,6 +60,14 @@ def test_a_task_of_each_type_has_what_its_type_has(page: str, task_type: str, wo
     assert section.count('src="data:image/') >= 8
 
 
+def test_how_many_samples_are_shown_of_how_many_is_said(
+    project: api.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mml_report.page.EXTREMES", 2)
+    page = render(collect(project))
+    assert len(re.findall(r"Of \d+ samples 2 are shown each way", page)) == 4
+
+
 def test_models_of_a_task_are_compared_with_the_best_of_them(page: str) -> None:
     (drawn,) = re.findall(r"Models of tiny_classification against the best</span></caption>.*?</table>", page)
     assert drawn.count("<td>the best</td>") == 1

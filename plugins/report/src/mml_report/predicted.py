@@ -186,6 +186,10 @@ def samples(models: ModelSet, classes: Sequence[str], task: str, pictures: Thumb
         )
 
     columns = ("image", "sample", "subject", "true", "predicted", measure, "fold")
-    return table(f"Worst samples of {task} {how}", columns, list(map(row, worst)), "samples") + table(
-        f"Best samples of {task}", columns, list(map(row, best)), "samples"
+    total = len({name for part in models.parts for name in part.sample_ids})
+    more = f"Of {total} samples {len(worst)} are shown each way." if total > len(worst) > 0 else ""
+    return (
+        table(f"Worst samples of {task} {how}", columns, list(map(row, worst)), "samples")
+        + table(f"Best samples of {task}", columns, list(map(row, best)), "samples")
+        + note(more)
     )
