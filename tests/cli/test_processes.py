@@ -65,7 +65,6 @@ def test_version_and_help_import_nothing_heavy(
         ["tasks"],
         ["runs"],
         ["plugins", "list"],
-        ["plugins", "doctor"],
         ["modes"],
         ["doctor", "--without-plugin=timm"],  # whose health check imports what it checks
         ["config", "show"],
