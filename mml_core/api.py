@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mml_core.learning.pairing import ComparisonError as ComparisonError
     from mml_core.learning.predictions import Predictions as Predictions
     from mml_core.learning.predictions import load_predictions as load_predictions
+    from mml_core.learning.probabilities import probabilities as probabilities
     from mml_core.learning.significance import holm as holm
     from mml_core.notebook.model import Model as Model
     from mml_core.notebook.model import Prediction as Prediction
@@ -104,6 +105,7 @@ _HOME = {
     "near_matches": "mml_core.errors",
     "open_project": "mml_core.notebook.project",
     "plan": "mml_core.notebook.runs",
+    "probabilities": "mml_core.learning.probabilities",
     "read_env_file": "mml_core.config.locations",
     "read_image": "mml_core.tasks.images",
     "read_mask": "mml_core.tasks.images",

@@ -67,6 +67,11 @@ def find_stored_model(reference: str, results: Path, task: str | None = None) ->
     raise ReuseError(f"'{reference}': there is no such model{of} in project '{project.name}', but {listed}.")
 
 
+def project_of(file: Path) -> Path | None:
+    """Return the project whose records may tell of a file: the folder above it that has some."""
+    return next((folder for folder in file.parents if (folder / ".mml" / "artefacts").is_dir()), None)
+
+
 def load_stored_model(path: Path) -> ModelStorage:
     """Read a stored model, after comparing its file, its weights and its pipeline with what was committed.
 
@@ -77,7 +82,7 @@ def load_stored_model(path: Path) -> ModelStorage:
         DamagedArtefactError: A file is not what was committed, or no step has committed it.
         ReuseError: The file lies in no project.
     """
-    project = next((folder for folder in path.parents if (folder / ".mml" / "artefacts").is_dir()), None)
+    project = project_of(path)
     if project is None:
         raise ReuseError(
             f"The stored model '{path}' lies in no project of mml, so that nobody can tell whether its files"

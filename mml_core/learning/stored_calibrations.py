@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mml_core.errors import MMLError, near_matches
 from mml_core.files.artefacts import ArtefactRecord, ArtefactStore
-from mml_core.files.stored_models import near_projects
+from mml_core.files.stored_models import near_projects, project_of
 from mml_core.learning.calibration import METHODS
 from mml_core.learning.calibrator import Calibrator, load_calibrator, load_prior_shift
 from mml_core.learning.outputs import TaskOutput
@@ -95,7 +95,7 @@ def find_calibrations(
             f"Predictions of task '{output.task}', {output.task_type}, are masks, without the probabilities"
             " to calibrate; predict as they are."
         )
-    project, run = _placed(source, _project_of(models[0].weights), results)
+    project, run = _placed(source, project_of(models[0].weights.absolute()), results)
     wanted = [_weights_hash(model) for model in models]
     of_run: dict[str, dict[str, ArtefactRecord]] = {}
     for record in ArtefactStore(project).newest_first(KEY, output.task):
@@ -129,12 +129,8 @@ def _placed(source: str | None, own: Path | None, results: Path) -> tuple[Path, 
     return own, name
 
 
-def _project_of(file: Path) -> Path | None:
-    return next((each for each in file.absolute().parents if (each / ".mml" / "artefacts").is_dir()), None)
-
-
 def _weights_hash(model: ModelStorage) -> str:
-    project = _project_of(model.weights)
+    project = project_of(model.weights.absolute())
     if project is None:
         return ""
     record = ArtefactStore(project).find_path(model.weights.absolute().relative_to(project).as_posix())

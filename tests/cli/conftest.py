@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -47,16 +48,28 @@ class Training:
                 assert main(["run", "--mode=train", *arguments, *self.tools.QUICK]) == 0
 
 
+def conftest_of(folder: str) -> ModuleType:
+    """Return what tests of another folder make tasks with."""
+    path = Path(__file__).parents[1] / folder / "conftest.py"
+    spec = importlib.util.spec_from_file_location(f"{folder}_conftest", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
     """A folder to train in."""
-    path = Path(__file__).parents[1] / "schedulers" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("schedulers_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    tools = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tools)
-    return Training(tmp_path_factory.mktemp("trained"), tools)
+    return Training(tmp_path_factory.mktemp("trained"), conftest_of("schedulers"))
+
+
+@pytest.fixture
+def install_tiny_task() -> Callable[..., object]:
+    """Installs a tiny task as the tests of learning do."""
+    found: Callable[..., object] = conftest_of("learning").install_tiny_task
+    return found
 
 
 @pytest.fixture

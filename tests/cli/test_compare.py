@@ -1,6 +1,5 @@
 """`mml compare` finds the predictions of two models, and compares them on the samples of both."""
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -23,21 +22,10 @@ QUICK = [
 FEW = ["--resamples", "100"]
 
 
-def install_task(data: Path, name: str) -> None:
-    """Install a tiny task as the tests of learning do."""
-    path = Path(__file__).parents[1] / "learning" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("learning_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.install_tiny_task(data, name, samples=60)
-
-
 @pytest.fixture
-def projects(mml: CommandRunner, mml_project: MMLProject) -> MMLProject:
+def projects(mml: CommandRunner, mml_project: MMLProject, install_tiny_task) -> MMLProject:
     """Projects ``short`` and ``long`` with models of two folds of the task ``tiny``."""
-    install_task(mml_project.data, "tiny")
+    install_tiny_task(mml_project.data, "tiny", samples=60)
     train(mml, "short", "trainer.max_epochs=1")
     train(mml, "long", "trainer.max_epochs=3")
     return mml_project
@@ -97,8 +85,8 @@ def test_models_are_compared_on_their_validation_folds_with_a_warning(
     assert " val " in result.out
 
 
-def test_several_tasks_are_summed_up(mml: CommandRunner, projects: MMLProject) -> None:
-    install_task(projects.data, "other")
+def test_several_tasks_are_summed_up(mml: CommandRunner, projects: MMLProject, install_tiny_task) -> None:
+    install_tiny_task(projects.data, "other", samples=60)
     for name, epochs in (("short", 1), ("long", 3)):
         train(mml, name, f"trainer.max_epochs={epochs}", tasks="other")
     found = content(mml("compare", "short", "long", "--metric", "auroc", "--json", *FEW))

@@ -1,8 +1,6 @@
 """`mml models` lists what runs have stored, and shows models and architectures in numbers."""
 
-import importlib.util
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,15 +20,9 @@ TINY = [
 
 
 @pytest.fixture
-def trained(mml: CommandRunner, mml_project: MMLProject) -> MMLProject:
+def trained(mml: CommandRunner, mml_project: MMLProject, install_tiny_task) -> MMLProject:
     """A project with models of two folds of the task ``tiny``."""
-    path = Path(__file__).parents[1] / "learning" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("learning_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.install_tiny_task(mml_project.data, "tiny", samples=30)
+    install_tiny_task(mml_project.data, "tiny", samples=30)
     done = mml("run", "--mode=train", "--tasks=tiny", "mode.folds=2", *TINY)
     assert done.code == 0, done.err
     return mml_project

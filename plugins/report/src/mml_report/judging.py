@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mml_core.api import Predictions
+from mml_core.api import Predictions, probabilities
 
 Array = NDArray[Any]
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
@@ -49,13 +49,9 @@ class Sample:
     masks: tuple[Array, Array] | None
 
 
-def probabilities(part: Predictions) -> Array:
-    """Return probabilities (N, classes or labels) of a classification or multilabel task."""
-    logits = numbers(part.outputs)
-    if part.output.task_type == MULTILABEL:
-        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+def chances_of(part: Predictions, rows: slice = slice(None)) -> Array:
+    """Return probabilities (N, classes or labels) of a classification or multilabel task, or of some rows."""
+    return np.asarray(probabilities(part.output.task_type, numbers(part.outputs[rows])))
 
 
 def numbers(values: Any) -> Array:
@@ -76,11 +72,11 @@ def measures(part: Predictions) -> Array:
         return np.array([_dice(np.asarray(true), np.asarray(said), part) for true, said in pairs])
     if task_type == CLASSIFICATION:
         target = np.asarray(part.targets)
-        chosen = np.take_along_axis(probabilities(part), np.maximum(target, 0)[:, None], 1)[:, 0]
+        chosen = np.take_along_axis(chances_of(part), np.maximum(target, 0)[:, None], 1)[:, 0]
         return np.where(target >= 0, chosen, np.nan)
     target = numbers(part.targets).reshape(len(part.sample_ids), -1)
     if task_type == MULTILABEL:
-        return _mean((probabilities(part) - target) ** 2)
+        return _mean((chances_of(part) - target) ** 2)
     return _mean(np.abs(numbers(part.outputs).reshape(target.shape) - target))
 
 
@@ -139,13 +135,14 @@ def _sample(part: Predictions, row: int, value: float, classes: Sequence[str]) -
         masks = (np.asarray((part.targets or [])[row]), np.asarray(part.outputs[row]))
         true, said = (_covered(mask, names) for mask in masks)
     elif task_type == CLASSIFICATION:
-        chances = probabilities(part)[row]
+        chances = chances_of(part, slice(row, row + 1))[0]
         best = int(chances.argmax())
         true, said = names[int(np.asarray(part.targets)[row])], f"{names[best]} ({chances[best]:.2f})"
     else:
         target = numbers(part.targets).reshape(len(part.sample_ids), -1)[row]
-        output = (probabilities(part) if task_type == MULTILABEL else numbers(part.outputs))[row].reshape(-1)
-        true, said = _values(target, names, task_type), _values(output, names, task_type)
+        here = slice(row, row + 1)
+        output = chances_of(part, here) if task_type == MULTILABEL else numbers(part.outputs[here])
+        true, said = _values(target, names, task_type), _values(output.reshape(-1), names, task_type)
     subjects = part.subject_ids
     return Sample(
         sample_id=part.sample_ids[row],

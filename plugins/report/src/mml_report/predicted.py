@@ -17,10 +17,10 @@ from mml_report.judging import (
     SEGMENTATION,
     Array,
     Sample,
+    chances_of,
     extremes,
     known,
     numbers,
-    probabilities,
 )
 from mml_report.sets import ModelSet
 from mml_report.thumbnails import Thumbnails
@@ -76,7 +76,7 @@ def _counts(models: ModelSet, width: int) -> Array:
     for part in models.parts:
         if models.task_type == CLASSIFICATION:
             rows = known(part)
-            pairs = [(np.asarray(part.targets)[rows], probabilities(part).argmax(axis=1)[rows])]
+            pairs = [(np.asarray(part.targets)[rows], chances_of(part).argmax(axis=1)[rows])]
         else:
             masks = zip(part.targets or (), part.outputs, strict=True)
             pairs = [(np.asarray(true).ravel(), np.asarray(said).ravel()) for true, said in masks]
@@ -89,7 +89,7 @@ def _counts(models: ModelSet, width: int) -> Array:
 
 def _labels(models: ModelSet, names: Sequence[str], task: str) -> str:
     """Of each label the four counts at a probability of 0.5."""
-    said = np.concatenate([probabilities(part) for part in models.parts])
+    said = np.concatenate([chances_of(part) for part in models.parts])
     true = np.concatenate([numbers(part.targets) for part in models.parts])
     rows = []
     for column, name in enumerate(names):
@@ -158,7 +158,7 @@ def calibration(models: ModelSet, task: str) -> str:
 
 def _stated(part: Predictions) -> tuple[Array, Array]:
     """Return the stated probabilities and what came of them, of what is known."""
-    chances = probabilities(part)
+    chances = chances_of(part)
     if part.output.task_type == MULTILABEL:
         true = numbers(part.targets)
         rows = np.isfinite(true)

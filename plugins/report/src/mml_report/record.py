@@ -19,12 +19,7 @@ def records(content: Content) -> str:
     left_out = len(content.runs) - len(content.described)
     return (
         differing_keys(content.configs)
-        + "".join(
-            folded(
-                f"{each['run']}: {each['mode'] or 'mode unknown'}, {each['state']}", _record(content, each)
-            )
-            for each in content.described
-        )
+        + "".join(folded(_named(each), _record(content, each)) for each in content.described)
         + note(f"{left_out} older runs: mml report RUN shows the record of one." if left_out > 0 else "")
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mml_core.api import MMLError, writing
-
-_META = b"mml"
+from mml_core.api import MMLError
+from mml_similarity.parquet import reading, write_table
 
 
 class EmbeddingFileError(MMLError):
@@ -52,7 +50,6 @@ def save_embedding(path: Path, embedding: TaskEmbedding) -> None:
         EmbeddingFileError: Some of it is no finite number.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not np.isfinite(embedding.information).all():
         raise EmbeddingFileError(
@@ -72,9 +69,7 @@ def save_embedding(path: Path, embedding: TaskEmbedding) -> None:
         "filter": pa.array(numbers, pa.int64()),
         "information": pa.array(embedding.information, pa.float64()),
     }
-    table = pa.table(columns).replace_schema_metadata({_META: json.dumps(header, sort_keys=True)})
-    with writing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_table(path, pa.table(columns), header)
 
 
 def load_embedding(path: Path) -> TaskEmbedding:
@@ -83,13 +78,7 @@ def load_embedding(path: Path) -> TaskEmbedding:
     Raises:
         EmbeddingFileError: The file is missing, damaged, or something else.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-        header = json.loads((table.schema.metadata or {})[_META])
+    with reading(path, EmbeddingFileError, "Fisher embedding", "embed the task again") as (table, header):
         embedding = TaskEmbedding(
             task=str(header["task"]),
             likelihood=str(header["likelihood"]),
@@ -105,11 +94,6 @@ def load_embedding(path: Path) -> TaskEmbedding:
         if not usable or not len(embedding.filters):
             raise ValueError("information that is negative, not finite, or not there")
         return embedding
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise EmbeddingFileError(
-            f"The Fisher embedding {path} cannot be read: {' '.join(str(error).split())}; embed the task"
-            " again."
-        ) from error
 
 
 def require_comparable(embeddings: Sequence[TaskEmbedding], options: dict[str, Any]) -> None:

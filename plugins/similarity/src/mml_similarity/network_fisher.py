@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class FisherViewer(LightningModule):
                 " taken; choose another one, or set mode.fisher.parameters=head."
             )
         for layer in self._layers.values():
-            layer.weight.requires_grad_(True)
+            _weight_of(layer).requires_grad_(True)
         self._head = head
         self._exact, self._draws = exact, draws
         self._random = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ class FisherViewer(LightningModule):
         return [
             (name, number)
             for name, layer in self._layers.items()
-            for number in range(len(_by_filter(layer, layer.weight)))  # type: ignore[arg-type]
+            for number in range(len(_by_filter(layer, _weight_of(layer))))
         ]
 
     @property
@@ -80,7 +80,7 @@ class FisherViewer(LightningModule):
     @override
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int, dataloader_idx: int = 0) -> int:
         """Add the information of images (B, C, H, W), and return how many there are."""
-        weights: list[Any] = [layer.weight for layer in self._layers.values()]
+        weights = [_weight_of(layer) for layer in self._layers.values()]
         for image in batch["image"].to(weights[0].dtype).split(1):
             # Mixed precision would round gradients, and keeps copies of weights over several backward passes.
             with torch.enable_grad(), torch.autocast(image.device.type, enabled=False):
@@ -127,6 +127,10 @@ def _layers_of(network: nn.Module) -> dict[str, nn.Module]:
                 found[name] = module
             seen.add(id(weight))
     return found
+
+
+def _weight_of(layer: nn.Module) -> Tensor:
+    return cast(Tensor, layer.weight)  # of a module that `_layers_of` has chosen
 
 
 def _by_filter(layer: nn.Module, weight: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mml_core.api import MMLError, writing
-
-_META = b"mml"
+from mml_core.api import MMLError
+from mml_similarity.parquet import reading, write_table
 
 
 class DistancesError(MMLError):
@@ -54,12 +52,9 @@ def save_distances(path: Path, *measured: Distances) -> None:
     ``samples_a``, ``samples_b``.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    options = json.dumps({each.distance: each.options for each in measured}, sort_keys=True)
     table = pa.concat_tables([_rows_of(each) for each in measured]).combine_chunks()
-    with writing(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({_META: options}), temporary, compression="zstd")
+    write_table(path, table, {each.distance: each.options for each in measured})
 
 
 def _rows_of(distances: Distances) -> Any:
@@ -87,13 +82,7 @@ def load_distances(path: Path) -> Distances:
     Raises:
         DistancesError: The file is missing, damaged, or something else.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-        options = json.loads((table.schema.metadata or {})[_META])
+    with reading(path, DistancesError, "distances", "measure them again") as (table, options):
         count = round(len(table) ** 0.5)
         distance = table["distance"][0].as_py()
         return Distances(
@@ -104,7 +93,3 @@ def load_distances(path: Path) -> Distances:
             samples=table["samples_b"].to_pylist()[:count],
             options=options[distance],
         )
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, IndexError) as error:
-        raise DistancesError(
-            f"The distances {path} cannot be read: {' '.join(str(error).split())}; measure them again."
-        ) from error
