@@ -158,11 +158,13 @@ def _doctor(plugins: PluginManager, *, as_json: bool) -> int:
 
 def _wrong_references(plugins: PluginManager) -> Iterator[str]:
     """Import what each plugin names, which no other command does for what it does not use."""
+    from itertools import chain
+
     from mml_core.plugins.errors import RefError
     from mml_core.plugins.kinds import REFERENCES
 
     for info in [each for each in plugins.plugins.values() if not (each.builtin or each.broken)]:
-        for entry in (entry for entries in info.contributions.values() for entry in entries):
+        for entry in chain.from_iterable(info.contributions.values()):
             if type(entry.record) in REFERENCES:
                 try:
                     plugins.resolve(entry)

@@ -24,7 +24,7 @@ def form_of(folder: Path) -> int:
     return int(read_body(folder)["format"])
 
 
-def migrate_store(folder: Path) -> bool:
+def migrate_store(folder: Path) -> None:
     """Bring a store to the present form; one that has it stays as it is.
 
     The files of samples stay untouched. The manifest is replaced at once, so that a store is always of the
@@ -33,9 +33,6 @@ def migrate_store(folder: Path) -> bool:
     Args:
         folder: The store.
 
-    Returns:
-        Whether it was of an older form.
-
     Raises:
         NewerStoreError: A newer mml has written it.
         DamagedStoreError: It is not as it was written.
@@ -43,12 +40,11 @@ def migrate_store(folder: Path) -> bool:
     """
     with Lease.acquire(folder.parent / f".{folder.name}.lease"):
         body = read_body(folder)
-        found = body["format"]
+        if body["format"] == FORMAT:
+            return
         while body["format"] < FORMAT:
             body = _NEXT[body["format"]](folder, body)
-        if body["format"] != found:
-            write_bytes(folder / MANIFEST, encode_manifest(msgspec.convert(body, Manifest)))
-        return bool(body["format"] != found)
+        write_bytes(folder / MANIFEST, encode_manifest(msgspec.convert(body, Manifest)))
 
 
 def _without_sha256(folder: Path, body: dict[str, Any]) -> dict[str, Any]:

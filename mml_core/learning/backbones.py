@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Means and standard deviations of ImageNet, on 0 to 1, that published weights expect."""
 KINDS = "classification"
 """A backbone is built as for this type of task: without anything behind its features."""
-PARTS = ("train", "test", "unlabelled")
+PARTS: tuple[Literal["train", "test", "unlabelled"], ...] = ("train", "test", "unlabelled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,8 +258,8 @@ def show_images(
     )
     found: list[Any] = []
     for part in PARTS:
-        if len(data.rows(part)):  # type: ignore[arg-type]  # PARTS holds such names alone
-            data.predict_part = part  # type: ignore[assignment]
+        if len(data.rows(part)):
+            data.predict_part = part
             found += trainer().predict(module, datamodule=data)
     return found
 

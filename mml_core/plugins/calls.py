@@ -30,9 +30,8 @@ def notify(relay: pluggy.HookRelay, hook: str, arguments: Mapping[str, Any]) -> 
         raise ValueError(f"{hook} is no hook that observes: {', '.join(OBSERVING_HOOKS)}")
     for implementation in _implementations(relay, hook):
         try:
-            shown = {
-                name: copy.deepcopy(value) if name in VIEWS else value for name, value in arguments.items()
-            }
+            asked = {name: arguments[name] for name in implementation.argnames}
+            shown = {name: copy.deepcopy(value) if name in VIEWS else value for name, value in asked.items()}
             _call(implementation, shown)
         except Raised as error:
             log.warning("Plugin %s: %s raised %s.", implementation.plugin_name, hook, describe(error))

@@ -11,7 +11,7 @@ import msgspec
 
 from mml_core.scheduling.environments import Environment
 from mml_core.scheduling.ledger import Ledger, StepRecord
-from mml_core.scheduling.planning import plan_of_run
+from mml_core.scheduling.planning import plan_rows
 from mml_core.scheduling.run_directory import RunDirectory, RunDirectoryError
 from mml_core.scheduling.runs import RunSummary, find_run, summarise
 from mml_core.scheduling.sealed import DamagedRecordError
@@ -44,13 +44,13 @@ def describe_run(project: Path, name: str) -> dict[str, Any]:
     returned = None
     sessions: list[dict[str, Any]] = []
     with suppress(DamagedRecordError):  # the state says so
-        steps = plan_of_run(path)
         plan = run.load_plan()
-        if plan is not None and plan.notices:
-            told["notices"] = plan.notices
         if plan is not None:
             ledger = Ledger(plan, run.steps_path)
             ledger.refresh()
+            steps = plan_rows(run, plan, ledger)
+            if plan.notices:
+                told["notices"] = plan.notices
             commits = [
                 _commit_row(plan.steps[position].name, record) for position, record in ledger.records()
             ]

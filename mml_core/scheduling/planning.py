@@ -96,6 +96,13 @@ def plan_of_run(run_dir: Path, *, look_elsewhere: bool = False) -> list[dict[str
         return []
     ledger = Ledger(plan, run.steps_path)
     ledger.refresh()
+    return plan_rows(run, plan, ledger, look_elsewhere=look_elsewhere)
+
+
+def plan_rows(
+    run: RunDirectory, plan: Plan, ledger: Ledger, *, look_elsewhere: bool = False
+) -> list[dict[str, Any]]:
+    """The same where the plan and what is done of it have been read."""
     offers = _offers_elsewhere(run, plan, ledger) if look_elsewhere and len(ledger) < len(plan) else {}
     return _rows(plan, ledger, offers, {failure.step for failure in run.failures()})
 
