@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 OPERATORS = {
     "nms": "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -20,7 +21,7 @@ OPERATORS = {
 """What torchvision expects to be there whether or not it could load its operators."""
 
 
-class TorchvisionOperators(MetaPathFinder):
+class TorchvisionOperators:
     """Declares operators that are missing, at the moment when torchvision is about to ask for them.
 
     It finds no module itself. An operator that is declared only has no kernel: who calls it is told so.

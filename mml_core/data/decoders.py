@@ -26,8 +26,8 @@ from mml_core.data.in_order import in_order
 
 IN_PROCESSES_FROM = 4000
 """So many samples are worth the start of processes."""
-_BLOCK_BYTES = 1 << 20
-_BLOCK_ROWS = 128
+_BLOCK_BYTES = 1 << 22
+_BLOCK_ROWS = 32
 """The most in a block: what is said of it has to fit into a pipe, or each end may wait for the other."""
 _AHEAD = 2
 """Blocks that each process is given before the first of them is taken."""
