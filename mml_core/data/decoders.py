@@ -7,6 +7,7 @@ whoever holds a store's lease is the only one that writes to it.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import subprocess
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from numpy.typing import NDArray
 from mml_core.data.decoding import Decoded, Decoder, Measured, TextColumns
 from mml_core.data.errors import DataError
 from mml_core.data.in_order import in_order
+
+if TYPE_CHECKING:
+    from mml_core.data.journal import Sample
 
 IN_PROCESSES_FROM = 4000
 """So many samples are worth the start of processes."""
@@ -103,9 +107,12 @@ class _Request(NamedTuple):
     counted: list[bool]
 
 
+_Places: TypeAlias = dict[str, tuple[int, tuple[int, ...], str]]
+"""For each array of a sample its offset in the buffer, shape and type."""
+
+
 class _Found(NamedTuple):
-    arrays: dict[str, tuple[int, tuple[int, ...], str]]
-    """Offset in the buffer, shape and type."""
+    places: _Places
     measured: Measured
 
 
@@ -160,14 +167,10 @@ class _Process:
             block = self._connection.recv()
         except (EOFError, OSError):
             raise self._ended() from None
-        buffer = self._answered % _AHEAD * self._bytes
+        buffer = self._memory[self._answered % _AHEAD * self._bytes :]
         self._answered += 1
         for found in block:
-            sample = {}
-            for name, (offset, shape, dtype) in found.arrays.items():
-                size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-                start = buffer + offset
-                sample[name] = self._memory[start : start + size].view(dtype).reshape(shape)
+            sample = {name: _at(buffer, *place) for name, place in found.places.items()}
             yield Decoded(sample, found.measured)
 
     def _send(self, message: Any) -> None:
@@ -192,21 +195,32 @@ def serve() -> None:
         while True:
             request: _Request = connection.recv()
             buffer = memory[request.buffer * size : (request.buffer + 1) * size]
-            connection.send(list(_decoded(decoder.over(request.texts), request.counted, buffer)))
+            connection.send(_decoded(decoder.over(request.texts), request.counted, buffer))
 
 
-def _decoded(decoder: Decoder, counted: list[bool], buffer: NDArray[np.uint8]) -> Iterator[_Found]:
+def _decoded(decoder: Decoder, counted: list[bool], buffer: NDArray[np.uint8]) -> list[_Found]:
+    """Decode into the buffer, up to a sample that fails or does not fit."""
+    places: list[_Places] = []
+    samples: list[Sample] = []
     used = 0
-    for row, counts in enumerate(counted):
+    for row in range(len(counted)):
         try:
-            found = decoder(row, counted=counts)
+            sample = decoder.sample(row)
         except Exception:  # who asks decodes it again, and says what is wrong
-            return
-        arrays = {}
-        for name, array in found.sample.items():
-            if used + array.nbytes > len(buffer):
-                return
-            buffer[used : used + array.nbytes] = array.reshape(-1).view(np.uint8)
-            arrays[name] = used, array.shape, array.dtype.str
+            break
+        if used + sum(array.nbytes for array in sample.values()) > len(buffer):
+            break
+        places.append({})
+        samples.append({})
+        for name, array in sample.items():
+            places[-1][name] = used, array.shape, array.dtype.str
+            samples[-1][name] = _at(buffer, *places[-1][name])
+            samples[-1][name][:] = array
             used += array.nbytes
-        yield _Found(arrays, found.measured)
+    return [*map(_Found, places, decoder.measured(samples, counted[: len(samples)]))]
+
+
+def _at(buffer: NDArray[np.uint8], offset: int, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """An array that lies in a buffer."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    return buffer[offset : offset + size].view(dtype).reshape(shape)

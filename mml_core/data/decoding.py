@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mml_core.data.journal import Sample
+from mml_core.data.pixel_sums import PixelSums
 from mml_core.data.preprocessing import Preprocessing
 from mml_core.data.sources import FileSource, Texts, has_masks, mask_dtype
-from mml_core.data.statistics import PixelSums
 from mml_core.tasks.description import TaskHeader
+
+if TYPE_CHECKING:
+    from mml_core.data.journal import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,15 @@ class Decoder:
             ChangedSourceError: A file is not the one the task was made of.
             ImageError: A file cannot be read.
         """
-        sample = {"image": self._source.image(row)}
-        if "mask" in self.dtypes:
+        sample = self.sample(row)
+        return Decoded(sample, *self.measured([sample], [counted]))
+
+    def sample(self, row: int) -> Sample:
+        """The same, without what the header has to know."""
+        sample: Sample = {"image": self._source.image(row)}
+        if has_masks(self._made_of[0]):
             sample["mask"] = self._source.mask(row)
-        return Decoded(sample, self.measured(sample, counted=counted))
+        return sample
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Decoder, (_NO_TEXTS, *self._made_of)  # without the table, see `over`
@@ -92,13 +99,21 @@ class Decoder:
             height * width * planes[name] * np.dtype(dtype).itemsize for name, dtype in self.dtypes.items()
         )
 
-    def measured(self, sample: Sample, *, counted: bool) -> Measured:
-        """What the header needs to know of a sample."""
-        image, mask, classes = sample["image"], sample.get("mask"), len(self._made_of[0].idx_to_class)
-        pixels = None
-        if counted and mask is not None:
-            pixels = np.bincount(mask.ravel(), minlength=classes)[:classes]
-        return Measured(image.shape[1:], PixelSums.of(image) if counted else None, pixels)
+    def measured(self, samples: Sequence[Sample], counted: Sequence[bool]) -> list[Measured]:
+        """What the header needs to know of each sample, given whether it counts."""
+        sums = iter(
+            PixelSums.of_each(
+                [sample["image"] for sample, counts in zip(samples, counted, strict=True) if counts]
+            )
+        )
+        return [
+            Measured(
+                sample["image"].shape[1:],
+                next(sums) if counts else None,
+                self._pixels_of_classes(sample) if counts and "mask" in sample else None,
+            )
+            for sample, counts in zip(samples, counted, strict=True)
+        ]
 
     def texts(self, rows: range) -> TextColumns:
         """What another process needs of the table to decode these rows."""
@@ -109,6 +124,10 @@ class Decoder:
     def over(self, texts: TextColumns) -> Decoder:
         """The same for the rows that another process has asked for, counted from 0."""
         return Decoder(texts, *self._made_of)
+
+    def _pixels_of_classes(self, sample: Sample) -> NDArray[np.int64]:
+        classes = len(self._made_of[0].idx_to_class)
+        return np.bincount(sample["mask"].ravel(), minlength=classes)[:classes]
 
 
 @dataclass(frozen=True)

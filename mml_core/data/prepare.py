@@ -174,7 +174,7 @@ def _write_store(
 
         taken_up = 0
         for taken_up, sample in enumerate(journal.recover(), start=1):
-            statistics.add(decoder.measured(sample, counted=bool(counted[taken_up - 1])))
+            statistics.add(*decoder.measured([sample], [bool(counted[taken_up - 1])]))
             advance(1)
         decode_in_order(decoder, range(taken_up, len(samples)), counted, workers, take)
         modalities = {name: writer.finish() for name, writer in writers.items()}

@@ -6,12 +6,13 @@ import logging
 from contextlib import suppress
 from math import sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mml_core.data.pixel_sums import PixelSums
 from mml_core.data.prepared import source_of_pixels
 from mml_core.data.preprocessing import Preprocessing
 from mml_core.data.sources import FileSource, SampleSource
@@ -21,46 +22,6 @@ from mml_core.storage.hashing import digest
 from mml_core.tasks.description import TaskDescription, TaskHeader
 
 log = logging.getLogger(__name__)
-
-_SLAB = 1 << 20
-"""Pixels summed up at once: so many squares of 16 bit are below 2**53, which float64 holds."""
-_BLOCK = 1 << 8
-"""So many squares of 8 bit are below 2**24, which float32 holds."""
-
-
-class PixelSums(NamedTuple):
-    """Sums over the pixels of one image, on the scale of 16 bit.
-
-    Attributes:
-        sums: Of the values, by channel.
-        squares: Of their squares.
-        pixels: How many pixels there are.
-    """
-
-    sums: list[int]
-    squares: list[int]
-    pixels: int
-
-    @classmethod
-    def of(cls, image: NDArray[Any]) -> PixelSums:
-        """Sum up one image (C, H, W) of uint8 or uint16; exact, as every sum of floats is a whole number."""
-        real, block = (np.float32, _BLOCK) if image.dtype == np.uint8 else (np.float64, _SLAB)
-        flat = image.reshape(image.shape[0], -1)
-        sums, squares = (np.zeros(len(flat), dtype=np.int64) for _ in range(2))
-        for start in range(0, flat.shape[1], _SLAB):
-            part = flat[:, start : start + _SLAB]
-            size = min(block, part.shape[1])
-            padded = np.empty((len(part), -(-part.shape[1] // size) * size), dtype=real)
-            padded[:, : part.shape[1]], padded[:, part.shape[1] :] = part, 0
-            blocks = padded.reshape(len(part), -1, size)
-            sums += (blocks @ np.ones(size, dtype=real)).astype(np.int64).sum(axis=1)
-            squares += np.einsum("cbp,cbp->cb", blocks, blocks).astype(np.int64).sum(axis=1)
-        to_16_bit = 257 if image.dtype == np.uint8 else 1  # 255 * 257 == 65535: both scales end at 1
-        return cls(
-            [n * to_16_bit for n in sums.tolist()],
-            [n * to_16_bit**2 for n in squares.tolist()],
-            flat.shape[1],
-        )
 
 
 class ChannelStatistics:

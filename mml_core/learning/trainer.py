@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.precision.half import HalfPrecision
 from typing_extensions import override
 
+from mml_core.learning.allocator import keep_freed_memory
 from mml_core.learning.averaging import make_averaging
 from mml_core.learning.checkpoints import AtomicCheckpointIO
 from mml_core.learning.compiling import on_gpu
@@ -81,6 +82,8 @@ def create_trainer(
         overrides,
     )
     default_root_dir.mkdir(parents=True, exist_ok=True)
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     return trainer
 
 

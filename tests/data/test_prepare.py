@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from mml_core.data.errors import ChangedSourceError
+from mml_core.data.pixel_sums import PixelSums
 from mml_core.data.prepare import prepare_task
 from mml_core.data.prepared import find_store
 from mml_core.data.preprocessing import SHIPPED, Preprocessing
-from mml_core.data.statistics import PixelSums
 from mml_core.data.store import Store
 from mml_core.storage.leases import Lease, LeaseHeldError
 from mml_core.tasks.description import TaskDescription, TaskType
@@ -56,6 +56,16 @@ def test_sums_over_the_brightest_pixels_are_exact(dtype, extent) -> None:
         [65535 * pixels - unit] * 2, [65535**2 * (pixels - 1) + (65535 - unit) ** 2] * 2, pixels
     )
     assert PixelSums.of(image) == expected
+
+
+def test_sums_over_many_images_are_those_over_each() -> None:
+    rng = np.random.default_rng(0)
+    extents = [(9, 8)] * 5 + [(300, 301)] * 4 + [(1, 1), (9, 8), (512, 600)]
+    images = [rng.integers(0, 256, (3, *extent)).astype(np.uint8) for extent in extents]
+    images += [rng.integers(0, 2**16, (1, 9, 8)).astype(np.uint16) for _ in range(3)]
+    for image, found in zip(images, PixelSums.of_each(images), strict=True):
+        exact = image.reshape(len(image), -1).astype(object) * (257 if image.dtype == np.uint8 else 1)
+        assert found == (exact.sum(1).tolist(), (exact**2).sum(1).tolist(), exact.shape[1])
 
 
 def test_the_header_states_the_statistics_of_the_preprocessed_training_samples(make_task) -> None:

@@ -1,9 +1,6 @@
 """The example of calibration and ensembles does what it says."""
 
-import pytest
 
-
-@pytest.mark.long  # seven commands, each a process of its own
 def test_the_models_are_better_together(run_example) -> None:
     done = run_example("postprocess.sh")
     (row,) = (

@@ -1,9 +1,6 @@
 """The example of the protocols of mode train does what it says."""
 
-import pytest
 
-
-@pytest.mark.long  # five commands, each a process of its own
 def test_every_protocol_reports_what_it_is_for(run_example) -> None:
     done = run_example("protocols.sh")
     assert "outer fold" in done.stdout

@@ -1,9 +1,6 @@
 """The example of a transfer does what it says."""
 
-import pytest
 
-
-@pytest.mark.long  # six commands, each a process of its own
 def test_the_last_layers_fit_better_than_a_probe(run_example) -> None:
     done = run_example("transfer.sh")
     assert "made to fit the channels: net.conv1.weight; new classes: 0, 1, 2" in done.stderr
