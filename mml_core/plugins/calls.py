@@ -21,17 +21,37 @@ Raised = (Exception, SystemExit)
 """What a plugin may raise without ending mml; an interruption by the user goes through."""
 
 
-def notify(relay: pluggy.HookRelay, hook: str, arguments: Mapping[str, Any]) -> None:
-    """Call a hook that observes: what one plugin raises is logged, and the others are still called.
+class Copies:
+    """What plugins are handed of views: copies of their own, so that what one does to them no other sees.
 
-    Each is handed copies of views, so that what it does to them is seen by nobody else.
+    The view of a run names all its tasks. A plugin is handed the same copy of it at each step: to copy it
+    every time would make the steps of many tasks slower than those of one.
     """
+
+    def __init__(self) -> None:
+        self._runs: dict[str, tuple[Any, Any]] = {}
+
+    def of(self, plugin: str, name: str, value: Any) -> Any:
+        """Return the copy of an argument for a plugin; what is no view, as it is."""
+        if name not in VIEWS:
+            return value
+        if name != "run":
+            return copy.deepcopy(value)
+        run, copied = self._runs.get(plugin, (None, None))
+        if run is not value:
+            copied = copy.deepcopy(value)
+            self._runs[plugin] = value, copied
+        return copied
+
+
+def notify(relay: pluggy.HookRelay, hook: str, arguments: Mapping[str, Any], copies: Copies) -> None:
+    """Call a hook that observes: what one plugin raises is logged, and the others are still called."""
     if hook not in OBSERVING_HOOKS:
         raise ValueError(f"{hook} is no hook that observes: {', '.join(OBSERVING_HOOKS)}")
     for implementation in _implementations(relay, hook):
         try:
-            asked = {name: arguments[name] for name in implementation.argnames}
-            shown = {name: copy.deepcopy(value) if name in VIEWS else value for name, value in asked.items()}
+            asked = implementation.argnames
+            shown = {name: copies.of(implementation.plugin_name, name, arguments[name]) for name in asked}
             _call(implementation, shown)
         except Raised as error:
             log.warning("Plugin %s: %s raised %s.", implementation.plugin_name, hook, describe(error))

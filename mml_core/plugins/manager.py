@@ -50,6 +50,7 @@ class PluginManager(Contributions):
         self.blocking = Blocking()
         self.plugins: dict[str, PluginInfo] = {}
         self._objects: dict[str, Any] = {}
+        self._copies = calls.Copies()
         self._build()
         if builtin:
             self.register(builtin_plugin, CORE)
@@ -208,7 +209,7 @@ class PluginManager(Contributions):
             hook: Such as ``"mml_step_started"``.
             **arguments: The hook's arguments, all of them.
         """
-        calls.notify(self.hook, hook, arguments)
+        calls.notify(self.hook, hook, arguments, self._copies)
 
     def trainer_callbacks(
         self, scheduler: Any, task: Any, *, disabled: Collection[str] = ()

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from mml_core.plugins import (
     PluginFailedError,
     PluginManager,
     RefError,
+    RunView,
     SchedulerSpec,
     StepView,
     TaskSpec,
@@ -259,3 +261,33 @@ def test_an_importer_is_loaded_as_safely_as_a_command(site, capsys):
     assert "write 'mml-plugin-pa:strange' or 'mml-plugin-pb:strange'" in capsys.readouterr().err
     assert main(["tasks", "add", "strange", "--without-plugin", "pa", "--without-plugin", "pb"]) == 2
     assert "There is no importer 'strange'" in capsys.readouterr().err
+
+
+def test_each_observer_has_a_copy_of_the_run_and_keeps_it():
+    seen = []
+
+    class Watching:
+        def __init__(self, add):
+            self.add = add
+
+        @hookimpl
+        def mml_step_started(self, run, step):
+            seen.append(run)
+            run.config["task_list"].append(self.add)
+
+    manager = PluginManager()
+    for name in ("a", "b"):
+        manager.register(Watching(name), f"mml-plugin-{name}")
+    run = RunView(id="1", project="p", mode="m", dir=None, config={"task_list": ["t"]})
+    for _ in range(2):
+        manager.notify("mml_step_started", scheduler=None, run=run, step=STEP)
+    first, second, first_again, second_again = seen
+    assert first is first_again
+    assert second is second_again
+    assert first.config["task_list"] == ["t", "a", "a"]
+    assert second.config["task_list"] == ["t", "b", "b"]
+    assert run.config["task_list"] == ["t"]
+    other = replace(run, id="2")
+    manager.notify("mml_step_started", scheduler=None, run=other, step=STEP)
+    assert seen[-1] is not first
+    assert seen[-1].id == "2"
