@@ -172,6 +172,12 @@ def _run_from_plugin(name: str, arguments: list[str]) -> int:
 
     found = entry_points(COMMAND_GROUP).find(name)
     if found is None:
+        from mml_core.plugins import Blocking
+
+        blocked = entry_points(COMMAND_GROUP, Blocking()).find(name)
+        if blocked is not None:
+            why = Blocking.from_environment().why(blocked.distribution)
+            raise UsageError(f"The command '{name}' is of {blocked.distribution}: {why}.")
         commands = [*COMMANDS, *plugin_commands()]
         what = "option" if name.startswith("-") else "command"
         raise UsageError(f"There is no {what} '{name}'.{near_matches(name, commands)} See `mml --help`.")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mml_core.testing.distributions import FakeDistribution
+
 pytest_plugins = ["mml_core.testing.fixtures"]
 
 PLUGIN = """
@@ -62,6 +64,20 @@ def test_a_plugin_that_the_user_disabled_is_not_imported(mml, greet, home):
     Path("imported").unlink(missing_ok=True)
     assert "greet" not in mml("modes").out
     assert mml("run", "--mode=greet").code == 2
+    assert not Path("imported").exists()
+
+
+def test_a_command_tells_that_its_plugin_is_disabled(mml, tmp_path, monkeypatch):
+    FakeDistribution(
+        name="mml-plugin-wave",
+        files={"mml_wave.py": "import pathlib\npathlib.Path('imported').touch()"},
+        entry_points={"mml.commands": {"wave": "mml_wave"}},
+    ).write(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert mml("plugins", "disable", "wave").code == 0
+    done = mml("wave")
+    assert done.code == 2
+    assert "The command 'wave' is of mml-plugin-wave: disabled by you; `mml plugins enable" in done.err
     assert not Path("imported").exists()
 
 
