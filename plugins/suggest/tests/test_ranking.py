@@ -169,7 +169,11 @@ def test_what_is_no_table_is_refused(tmp_path) -> None:
     ("changes", "message"),
     [
         ({"neighbors": 3}, "Unknown option 'mode.neighbors'. Did you mean 'neighbours'?"),
-        ({"distances": "???"}, "mode.distances is missing; name a Parquet file, or reuse:KEY."),
+        (
+            {"distances": "???"},
+            "mode.distances is missing; name a Parquet file, or reuse:distances, with reuse.distances naming "
+            "the project of a run of mode similarity.",
+        ),
         ({"neighbours": 0}, "mode.neighbours is 0; write a whole number from 1."),
         ({"metric": []}, "mode.metric is []; write a metric such as val/accuracy, or a list."),
         ({"direction": "up"}, "mode.direction is 'up'; write max or min."),

@@ -46,7 +46,10 @@ class Options:
                 raise SuggestError(f"Unknown option 'mode.{key}'.{near_matches(str(key), _KNOWN)}")
         distances = given.get("distances")
         if not isinstance(distances, str) or distances == "???":
-            raise SuggestError("mode.distances is missing; name a Parquet file, or reuse:KEY.")
+            raise SuggestError(
+                "mode.distances is missing; name a Parquet file, or reuse:distances, with reuse.distances "
+                "naming the project of a run of mode similarity."
+            )
         neighbours = given.get("neighbours", 3)
         if isinstance(neighbours, bool) or not isinstance(neighbours, int) or neighbours < 1:
             raise SuggestError(f"mode.neighbours is {neighbours!r}; write a whole number from 1.")
