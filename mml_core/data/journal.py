@@ -40,6 +40,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, identity: str, writers: Mapping[str, ModalityWriter]) -> None:
+        self._path = path
         self._writers = writers
         self._identity = msgspec.json.encode(identity)
         first, *self._notes = _lines(path) or [b""]
@@ -78,7 +79,7 @@ class Journal:
         Raises:
             WriteFailedError: The disk is full, broken or read-only.
         """
-        with named_failures(Path(self._file.name)):
+        with named_failures(self._path):
             for name, array in sample.items():
                 self._writers[name].add(array)
             if self._writers["image"].unmarked_bytes >= CHUNK_BYTES:
