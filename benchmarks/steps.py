@@ -9,6 +9,7 @@ more of them.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -85,6 +86,7 @@ def figures(steps: int, tasks: int) -> Iterator[Figure]:
             with tempfile.TemporaryDirectory(dir=".") as folder:
                 data = Path(folder).resolve()
                 install_tasks(data, number_of_tasks)
+                os.sync()  # or the disk would still be at the tasks when the first steps ask it for theirs
                 ratios = measure(kind, number_of_steps, number_of_tasks, data)
             medians.append(statistics.median(ratios))
             quarter = max(1, len(ratios) // 4)
