@@ -18,6 +18,8 @@ from mml_core.data.store import CHUNK_BYTES
 from mml_core.storage.hashing import sha256_file
 
 _SYNC_BYTES = 1 << 23
+_BUFFER_BYTES = 1 << 17
+"""Small samples are handed to the system several at a time."""
 
 
 class ModalityWriter:
@@ -37,7 +39,8 @@ class ModalityWriter:
         self._name = name
         self._dtype = np.dtype(dtype)
         # What an earlier process left stays: some is taken up, and what is added overwrites the rest.
-        self._file = os.fdopen(os.open(folder / f"{name}.bin", os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        descriptor = os.open(folder / f"{name}.bin", os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = os.fdopen(descriptor, "r+b", buffering=_BUFFER_BYTES)
         self._chunks: list[int] = []
         self._chunk_crc = 0
         self._extents: list[tuple[int, ...]] = []
