@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mml_core.data.allocator import keep_freed_memory
 from mml_core.data.decoding import Decoded, Decoder, Measured, TextColumns
 from mml_core.data.errors import DataError
 from mml_core.data.in_order import in_order
@@ -36,13 +37,7 @@ _BLOCK_ROWS = 32
 _AHEAD = 2
 """Blocks that each process is given before the first of them is taken."""
 
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "PYTHONSAFEPATH": "1",
-    # The memory of an image is that of the next one, instead of going back to the system in between.
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
-}
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 
 
 class DecodingError(DataError):
@@ -188,6 +183,7 @@ class _Process:
 
 def serve() -> None:
     """Decode blocks for the process that started this one, until it is gone."""
+    keep_freed_memory()
     connection, descriptor = Connection(int(sys.argv[1])), int(sys.argv[2])
     memory = np.frombuffer(mmap.mmap(descriptor, 0), np.uint8)
     with suppress(EOFError, ConnectionError):

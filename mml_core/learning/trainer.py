@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.precision.half import HalfPrecision
 from typing_extensions import override
 
-from mml_core.learning.allocator import keep_freed_memory
+from mml_core.data.allocator import keep_freed_memory
 from mml_core.learning.averaging import make_averaging
 from mml_core.learning.checkpoints import AtomicCheckpointIO
 from mml_core.learning.compiling import on_gpu

@@ -12,7 +12,7 @@ import pytest
 COUNT = """
 import resource
 import torch
-from mml_core.learning.allocator import keep_freed_memory
+from mml_core.data.allocator import keep_freed_memory
 
 def batch():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
