@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ def install_images(
     root.mkdir(parents=True)
     folder.mkdir(parents=True)
     names = [f"{number}{suffix}" for number in range(len(images))]
-    for file, image in zip(names, images, strict=True):
-        Image.fromarray(image).save(root / file, quality=90)
+    with ThreadPoolExecutor() as pool:
+        list(
+            pool.map(lambda file, image: Image.fromarray(image).save(root / file, quality=90), names, images)
+        )
     digest = SampleTable.write(
         folder / "samples.arrow",
         {

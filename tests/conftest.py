@@ -1,4 +1,4 @@
-"""For every test: modules imported from its own folders are forgotten when it ends."""
+"""For every test: modules imported from its own folders are forgotten; those for a GPU need one."""
 
 import sys
 from collections.abc import Iterator
@@ -7,6 +7,14 @@ import pytest
 
 # Here and not only in the tests that use it, so that the kill points are told under pytest-xdist, too.
 pytest_plugins = ["mml_core.testing.crash"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no GPU")
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,9 @@ LOG_LINES = (
     "`Trainer(val_check_interval",
     "`Trainer(overfit_batches",
     "LOCAL_RANK:",
+    "Using bfloat16 Automatic Mixed Precision",
+    "Using 16bit Automatic Mixed Precision",
+    "You are using a CUDA device",  # and could have torch multiply less precisely
     "Restoring states from the checkpoint path at",
     "Restored all states from the checkpoint at",
     "Loading `train_dataloader` to estimate number of stepping batches.",
@@ -37,6 +40,7 @@ WARNINGS = (
     r"You defined a `validation_step` but have no `val_dataloader`",
     r"Found \d+ module\(s\) in eval mode at the start of training",  # frozen parts
     r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`",
+    r"GPU available but not used",
 )
 LOGGERS = (
     "lightning.pytorch.utilities.rank_zero",
@@ -56,8 +60,17 @@ _FILTER = _Unneeded()
 
 
 def silence_lightning() -> None:
-    """Drop the listed messages; everything else passes. May be called any number of times."""
+    """Drop the listed messages; everything else passes, once. May be called any number of times."""
+    if logging.root.handlers:
+        _print_once()
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)  # a filter is added once only
     for message in WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{message}")
+
+
+def _print_once() -> None:
+    """Take away the handler by which Lightning prints what the root logger prints as well."""
+    logger = logging.getLogger("lightning")
+    for handler in [each for each in logger.handlers if type(each) is logging.StreamHandler]:
+        logger.removeHandler(handler)

@@ -197,7 +197,7 @@ def ending(trainer: StepTrainer, module: Module, history: History) -> dict[str, 
 def flat(value: Any) -> Any:
     """Tensors as bytes, for comparing bits."""
     if isinstance(value, torch.Tensor):
-        return value.numpy().tobytes()
+        return value.cpu().numpy().tobytes()
     if isinstance(value, dict):
         return {key: flat(each) for key, each in value.items()}
     return [flat(each) for each in value] if isinstance(value, (list, tuple)) else value
@@ -300,12 +300,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "loading anew": {"trainer__reload_dataloaders_every_n_epochs": 1},
 }
+ON_A_GPU: dict[str, dict[str, Any]] = {
+    "on a GPU": {"trainer__accelerator": "gpu"},
+    "scaled loss on a GPU": {"trainer__accelerator": "gpu", "trainer__precision": "16-mixed"},
+    "compiled on a GPU": {"trainer__accelerator": "gpu", "module": Compiled},
+}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [*VARIANTS, *(pytest.param(name, marks=pytest.mark.gpu) for name in ON_A_GPU)]
+)
 def test_g02_killed_after_every_batch_it_ends_the_same(make_fit: Any, variant: str) -> None:
-    expected = make_fit("whole", **VARIANTS[variant]).attempt()
-    fit, attempts = make_fit("killed", **VARIANTS[variant]), 0
+    options = {**VARIANTS, **ON_A_GPU}[variant]
+    expected = make_fit("whole", **options).attempt()
+    fit, attempts = make_fit("killed", **options), 0
     while (found := fit.attempt(KillAt("on_train_batch_start", 1))) is None:
         attempts += 1
     assert found == expected

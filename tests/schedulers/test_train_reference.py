@@ -20,13 +20,14 @@ from mml_core.tasks.index import TaskIndex
 from mml_core.testing.fixtures import MMLProject
 
 pytest_plugins = ["mml_core.testing.fixtures"]
+on_each_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 
 STEPS = 20
 LR = 0.05
 CFG = {
     "preprocessing": {"id": "none"},
     "loader": {"batch_size": 8},
-    "trainer": {"max_steps": STEPS, "max_epochs": -1, "accelerator": "cpu", "limit_val_batches": 0},
+    "trainer": {"max_steps": STEPS, "max_epochs": -1, "limit_val_batches": 0},
     "callbacks": {"progress": "none"},
 }
 RECIPE = Recipe(
@@ -60,7 +61,7 @@ def network(task_type: TaskType) -> nn.Module:
     return Backbone()
 
 
-def losses_of_mml(model: MMLModule, data: Any, folder: Any) -> list[float]:
+def losses_of_mml(model: MMLModule, data: Any, folder: Any, device: str) -> list[float]:
     found: list[float] = []
     step = model.training_step
 
@@ -70,20 +71,21 @@ def losses_of_mml(model: MMLModule, data: Any, folder: Any) -> list[float]:
         return loss
 
     model.training_step = noting  # type: ignore[method-assign]
-    create_trainer(CFG, default_root_dir=folder).fit(model, datamodule=data)
+    trainer = create_trainer(CFG, default_root_dir=folder, accelerator=device)
+    trainer.fit(model, datamodule=data)
     return found
 
 
 class PlainData:
     """What a loop without mml sees: images and targets of the training rows, in mml's order."""
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, device: str) -> None:
         self.order = data.train_dataloader().batch_sampler
         rows = data.rows("train")
         dataset = data.dataset("train")
         whole = dataset.__getitems__(range(len(rows)))
-        self.images = (whole["image"].float() / 255 - 0.5) / 0.25  # the header's mean and deviation
-        self.targets = whole["target"]
+        images = (whole["image"].float() / 255 - 0.5) / 0.25  # the header's mean and deviation
+        self.images, self.targets = images.to(device), whole["target"].to(device)
 
     def epochs(self) -> Iterator[tuple[Tensor, Tensor]]:
         for epoch in range(STEPS):
@@ -111,18 +113,21 @@ def fit_targets(model: MMLModule, task: TaskDescription, data: PlainData) -> Non
         model.fit_targets(task.name, data.targets)
 
 
+@on_each_device
 @pytest.mark.parametrize(
     "task_type", [TaskType.CLASSIFICATION, TaskType.MULTILABEL, TaskType.REGRESSION, TaskType.SEGMENTATION]
 )
-def test_losses_of_one_task(install, mml_project, tmp_path, task_type) -> None:
+def test_losses_of_one_task(install, mml_project, tmp_path, task_type, device) -> None:
     install("a", task_type)
     task, data = describe(mml_project, "a")
-    plain_data = PlainData(data)
+    plain_data = PlainData(data, device)
     model = MMLModule(network(task_type), [TaskOutput.of(task)], RECIPE)
     fit_targets(model, task, plain_data)
     head = nn.Identity() if task_type is TaskType.SEGMENTATION else nn.Linear(6, task.num_outputs)
     plain = nn.Sequential(network(task_type), head)
     plain.load_state_dict(dict(zip(plain.state_dict(), _network_and_head(model), strict=True)))
+    plain.to(device)
+    torch.use_deterministic_algorithms(False)  # as set by trainers before: torch's loss of pixels refuses
     optimizer = torch.optim.SGD(plain.parameters(), lr=LR, momentum=0.9)
     expected = []
     for _, (images, target) in zip(range(STEPS), plain_data.epochs(), strict=False):
@@ -131,7 +136,7 @@ def test_losses_of_one_task(install, mml_project, tmp_path, task_type) -> None:
         loss.backward()
         optimizer.step()
         expected.append(loss.item())
-    found = losses_of_mml(model, data, tmp_path / "fit")
+    found = losses_of_mml(model, data, tmp_path / "fit", device)
     assert len(found) == STEPS
     assert found == pytest.approx(expected, abs=1e-5)
     assert expected[-1] < expected[0]
@@ -144,12 +149,13 @@ def _network_and_head(model: MMLModule) -> list[Tensor]:
     ]
 
 
-def test_losses_of_several_tasks_together(install, mml_project, tmp_path) -> None:
+@on_each_device
+def test_losses_of_several_tasks_together(install, mml_project, tmp_path, device) -> None:
     install("a")
     install("b", TaskType.REGRESSION, samples=20, seed=1)
     tasks, modules = zip(*(describe(mml_project, name) for name in "ab"), strict=True)
     data = JointDataModule({"a": modules[0], "b": modules[1]}, strategy="longest", seed=3)
-    plain_data = [PlainData(module) for module in modules]
+    plain_data = [PlainData(module, device) for module in modules]
     outputs = [TaskOutput.of(task) for task in tasks]
     model = MMLModule(network(TaskType.CLASSIFICATION), outputs, RECIPE)
     fit_targets(model, tasks[1], plain_data[1])
@@ -157,13 +163,15 @@ def test_losses_of_several_tasks_together(install, mml_project, tmp_path) -> Non
     heads = [nn.Linear(6, output.width) for output in outputs]
     plain = nn.ModuleList([backbone, *heads])
     plain.load_state_dict(dict(zip(plain.state_dict(), _network_and_head(model), strict=True)))
+    plain.to(device)
+    torch.use_deterministic_algorithms(False)  # as set by trainers before: torch's loss of pixels refuses
     optimizer = torch.optim.SGD(plain.parameters(), lr=LR, momentum=0.9)
     expected = []
     for _, parts in zip(
         range(STEPS), zip(*(each.epochs() for each in plain_data), strict=False), strict=False
     ):
         optimizer.zero_grad()
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=device)
         for weight, head, task, own, (images, target) in zip(
             (1.0, 0.5), heads, tasks, plain_data, parts, strict=True
         ):
@@ -172,4 +180,4 @@ def test_losses_of_several_tasks_together(install, mml_project, tmp_path) -> Non
         loss.backward()
         optimizer.step()
         expected.append(loss.item())
-    assert losses_of_mml(model, data, tmp_path / "fit") == pytest.approx(expected, abs=1e-5)
+    assert losses_of_mml(model, data, tmp_path / "fit", device) == pytest.approx(expected, abs=1e-5)

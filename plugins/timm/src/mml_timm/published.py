@@ -103,7 +103,7 @@ def fitted(
             filter_fn=getattr(module, "checkpoint_filter_fn", None),
             strict=False,
         )
-    except (RuntimeError, KeyError, AttributeError, ValueError, IndexError) as error:
+    except (RuntimeError, KeyError, AttributeError, ValueError, IndexError, AssertionError) as error:
         raise UnfitWeightsError(
             f"These are no weights of timm's '{config['architecture']}' for images of {in_channels} channels:"
             f" {type(error).__name__}: {' '.join(str(error).split())}"
