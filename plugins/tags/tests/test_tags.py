@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mml_tags import plugin as tags_plugin
 
@@ -116,7 +116,17 @@ TAGS = (
 )
 
 
+UNEVEN = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), *[(0, 0)] * 12]
+"""Fold and class of samples nearly all of which are of one; one subject has a third and the last."""
+FEW = (
+    [{"fold": fold, "subject": "0a" if row in (2, 20) else None} for row, (fold, _) in enumerate(UNEVEN)],
+    [label for _, label in UNEVEN],
+)
+
+
 @settings(max_examples=150, deadline=None)
+@example(drawn=FEW, tags="shrink_train?0.125+subclass?cat?dog", seed=0)
+@example(drawn=FEW, tags="shrink_train?0.125+confuse?1.000", seed=0)
 @given(any_task(), st.lists(TAGS, min_size=1, max_size=2).map("+".join), st.integers(0, 9))
 def test_any_tags_keep_folds_apart_subjects_together_and_the_test_split(folder, plugins, drawn, tags, seed):
     rows, labels = drawn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mml_core.api import TaskDescription
 from mml_tags.arguments import TagError
 
@@ -19,13 +21,19 @@ def require_classes(before: TaskDescription, after: TaskDescription, written: st
 
 
 def require_folds(task: TaskDescription, written: str) -> TaskDescription:
-    """Refuse a task with an empty fold."""
-    folds = task.samples.numpy("fold")[task.samples.indices("train")]
-    empty = sorted(set(range(task.num_folds)) - set(folds.tolist()))
+    """Refuse a task with a fold that nothing is validated on, or none trained on outside of it."""
+    samples = task.samples
+    folds = samples.numpy("fold")
+    empty = sorted(set(range(task.num_folds)) - set(folds[samples.indices("train")].tolist()))
     if empty:
         numbers = ", ".join(map(str, empty))
         raise TagError(
             f"Tag '{written}' leaves no sample of '{task.name}' in fold {numbers}: keep more, or create the"
             " task with fewer folds."
+        )
+    if task.num_folds > 1 and len(np.unique(folds[samples.indices("train", part="train")])) < 2:
+        raise TagError(
+            f"Tag '{written}' leaves training samples of '{task.name}' in one fold only, so that nothing is"
+            " trained on where it validates: keep more."
         )
     return task

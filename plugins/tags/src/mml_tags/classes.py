@@ -6,7 +6,7 @@ import numpy as np
 
 from mml_core.api import TaskDescription, TaskType
 from mml_tags.arguments import TagError, class_indices, require_type, share
-from mml_tags.checks import require_folds
+from mml_tags.checks import require_classes, require_folds
 from mml_tags.order import random_numbers
 
 UNLABELLED = -1
@@ -24,7 +24,7 @@ def apply_subclass(task: TaskDescription, *names: str, seed: int) -> TaskDescrip
         seed: Not used.
 
     Raises:
-        TagError: A class is unknown, or too few are named.
+        TagError: A class is unknown, too few are named, or a fold would be left empty.
     """
     require_type(task, "subclass", TaskType.CLASSIFICATION, TaskType.MULTILABEL)
     chosen = class_indices(task, names, "subclass")
@@ -62,7 +62,8 @@ def apply_confuse(task: TaskDescription, part: str, *names: str, seed: int) -> T
         seed: Seed of the run.
 
     Raises:
-        TagError: The share is impossible, a class is unknown, or only one is named.
+        TagError: The share is impossible, a class is unknown, only one is named, or one would be left without
+            a training sample.
     """
     require_type(task, "confuse", TaskType.CLASSIFICATION)
     wanted = share(part, "confuse")
@@ -80,4 +81,5 @@ def apply_confuse(task: TaskDescription, part: str, *names: str, seed: int) -> T
         wrong = mine[np.argsort(order[mine], kind="stable")][: round(wanted * len(mine))]
         others = np.delete(chosen, position)
         labels[rows[wrong]] = others[(drawn[wrong] % len(others)).astype(np.int64)]
-    return task.with_samples(samples.with_columns({"label": labels}))
+    confused = task.with_samples(samples.with_columns({"label": labels}))
+    return require_classes(task, confused, "?".join(("confuse", part, *names)))

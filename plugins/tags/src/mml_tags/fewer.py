@@ -48,13 +48,7 @@ def apply_shrink_train(task: TaskDescription, amount_of_samples: str, *, seed: i
     trains = np.zeros(len(task.samples), dtype=bool)
     trains[kept] = True
     written = f"shrink_train?{amount_of_samples}"
-    folds = task.samples.numpy("fold")[kept]
-    if task.num_folds > 1 and len(np.unique(folds)) == 1:
-        raise TagError(
-            f"Tag '{written}' leaves training samples of '{task.name}' in one fold only, so that nothing is"
-            " trained on where it validates: keep more."
-        )
-    return require_classes(task, task.with_samples(task.samples.with_columns({"trains": trains})), written)
+    return _checked(task, task.with_samples(task.samples.with_columns({"trains": trains})), written)
 
 
 def apply_shrink_equal(task: TaskDescription, per_class: str, *, seed: int) -> TaskDescription:
@@ -119,4 +113,8 @@ def _keep(task: TaskDescription, kept: Rows, written: str) -> TaskDescription:
     samples = task.samples
     dropped = np.setdiff1d(samples.indices("train"), kept)
     smaller = task.with_samples(samples.take(np.setdiff1d(np.arange(len(samples)), dropped)))
+    return _checked(task, smaller, written)
+
+
+def _checked(task: TaskDescription, smaller: TaskDescription, written: str) -> TaskDescription:
     return require_folds(require_classes(task, smaller, written), written)
