@@ -1,7 +1,8 @@
-"""An installed classification of images for benchmarks, and the config its trainings read."""
+"""An installed classification of images for benchmarks, and what its trainings read and train."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,3 +70,11 @@ def training_config(*overrides: str) -> Any:
 
     quiet = ["callbacks.progress=none", "trainer.accelerator=cpu", "trainer.limit_val_batches=0"]
     return compose(["mode=train", "trainer.max_epochs=1", "preprocessing=none", *quiet, *overrides])
+
+
+def net_of(model: Any) -> Any:
+    """Return a copy of the network of an ``MMLModule`` of one task and its head, as one module of torch."""
+    from torch import nn
+
+    (head,) = model.heads.values()
+    return nn.Sequential(copy.deepcopy(model.network), copy.deepcopy(head))

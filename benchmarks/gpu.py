@@ -10,7 +10,6 @@ epochs is. Utilisation is what NVML says every 50 ms.
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 from _common import Figure, report, seconds, spread
-from _images import install_images, noise, training_config
+from _images import install_images, net_of, noise, training_config
 from torch import Tensor, nn
 
 from mml_core.data.datamodule import create_datamodule
@@ -119,6 +118,7 @@ def measure(args: argparse.Namespace, folder: Path) -> Iterator[Figure]:
     for name, aim, more in (("", 0.95, ()), (", with augmentation", None, ("augmentations=light",))):
         loader = [f"loader.batch_size={args.batch_size}", f"loader.num_workers={args.workers}"]
         cfg = training_config(*SETTINGS, *loader, *more)
+        cfg.optimizer = {"name": "sgd", "lr": LR, "momentum": 0.9}
         yield from compare(name, aim, cfg, task, plugins, args, folder)
 
 
@@ -141,9 +141,8 @@ def compare(
     batches = list(on_gpu(data()))
     plain, mine = Clock(), Clock()
     for number in range(args.rounds):
-        (head,) = first.heads.values()
-        net = nn.Sequential(copy.deepcopy(first.network), copy.deepcopy(head)).cuda()
-        plain_epochs(net.to(memory_format=torch.channels_last), batches, args.epochs, plain)
+        net = net_of(first).cuda().to(memory_format=torch.channels_last)
+        plain_epochs(net, batches, args.epochs, plain)
         model = create_model(cfg, task, plugins)
         model.load_state_dict(first.state_dict())
         mml_epochs(model, data(), cfg, args.epochs, mine, folder / f"fit{number}{len(name)}")

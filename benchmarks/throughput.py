@@ -10,7 +10,6 @@ module beside the constructor of the net.
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any
 
 import torch
 from _common import Figure, report, seconds, spread
-from _images import install_images, noise, training_config
+from _images import install_images, net_of, noise, training_config
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -73,12 +72,6 @@ def bare_lightning(net: nn.Module, batches: Batches, lr: float, folder: Path) ->
         enable_model_summary=False,
     )
     trainer.fit(Bare(), DataLoader(batches, batch_size=None))
-
-
-def net_of(model: MMLModule) -> nn.Module:
-    """Return a copy of the network of a model and its head, as one module."""
-    (head,) = model.heads.values()
-    return nn.Sequential(copy.deepcopy(model.network), copy.deepcopy(head))
 
 
 def batches_of(data: MMLDataModule) -> Batches:

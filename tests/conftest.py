@@ -10,6 +10,7 @@ pytest_plugins = ["mml_core.testing.crash"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests for a GPU where there is none, as where CI runs."""
     if item.get_closest_marker("gpu"):
         import torch
 

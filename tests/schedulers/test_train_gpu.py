@@ -18,7 +18,7 @@ AUGMENTED = [
     "augmentations.rotate=10",
     "augmentations.kornia=[{name: RandomGaussianNoise}]",
 ]
-MIXED = [*AUGMENTED, "augmentations.mixup=0.2", "augmentations.cutmix=1"]
+MIXED = ["augmentations.mixup=0.2", "augmentations.cutmix=1"]
 OPTIONS = {
     "default": [],
     "bfloat16": ["trainer.precision=bf16-mixed", *AUGMENTED],
@@ -67,9 +67,9 @@ def test_the_model_predicts_alike_on_a_processor(install, train, mml, mml_projec
     install("a")
     assert train("a", *GPU, "mode.subroutines=[train]").code == 0
     (model,) = mml_project.path().glob("MODELS/a/*.json")
-    outputs = []
+    images, outputs = mml_project.data / "datasets" / "a", []
     for device in ("cuda", "cpu"):
-        images, out = mml_project.data / "datasets" / "a", tmp_path / f"{device}.parquet"
+        out = tmp_path / f"{device}.parquet"
         done = mml("predict", str(model), str(images), "--out", str(out), "--device", device)
         assert done.code == 0, done.err
         (found,) = load_predictions(out)

@@ -127,7 +127,7 @@ def test_losses_of_one_task(install, mml_project, tmp_path, task_type, device) -
     plain = nn.Sequential(network(task_type), head)
     plain.load_state_dict(dict(zip(plain.state_dict(), _network_and_head(model), strict=True)))
     plain.to(device)
-    torch.use_deterministic_algorithms(False)  # as set by trainers before: torch's loss of pixels refuses
+    torch.use_deterministic_algorithms(False)  # a trainer before has set it; torch's loss of pixels refuses
     optimizer = torch.optim.SGD(plain.parameters(), lr=LR, momentum=0.9)
     expected = []
     for _, (images, target) in zip(range(STEPS), plain_data.epochs(), strict=False):
@@ -164,7 +164,6 @@ def test_losses_of_several_tasks_together(install, mml_project, tmp_path, device
     plain = nn.ModuleList([backbone, *heads])
     plain.load_state_dict(dict(zip(plain.state_dict(), _network_and_head(model), strict=True)))
     plain.to(device)
-    torch.use_deterministic_algorithms(False)  # as set by trainers before: torch's loss of pixels refuses
     optimizer = torch.optim.SGD(plain.parameters(), lr=LR, momentum=0.9)
     expected = []
     for _, parts in zip(
